@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+#[allow(clippy::print_stdout)] // the way a build script talks to cargo
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(shared_data)");
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");

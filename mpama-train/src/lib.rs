@@ -1,1 +1,3 @@
-//! placeholder
+//! Training of adapters in two stages, and their evaluation.
+
+pub mod eval;

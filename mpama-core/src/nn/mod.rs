@@ -1,0 +1,1 @@
+//! Differentiable building blocks where Candle's own drop the gradient.

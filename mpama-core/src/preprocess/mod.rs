@@ -1,0 +1,1 @@
+//! Image files to network input, exactly as Pillow and torchvision do it.

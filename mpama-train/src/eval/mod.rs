@@ -1,0 +1,1 @@
+//! Measuring: metrics on plain slices, and an adapter measured on a dataset.
