@@ -1,1 +1,4 @@
 //! Differentiable building blocks where Candle's own drop the gradient.
+
+pub mod normalize;
+pub mod resize;
