@@ -1,1 +1,6 @@
 //! Differentiable building blocks where Candle's own drop the gradient.
+
+pub mod activation;
+pub mod layer_norm;
+pub mod linear;
+pub mod softmax;
