@@ -30,9 +30,9 @@ fn tokens(batch: usize, width: usize) -> Tensor {
 fn brute_force(p: usize, even: EvenWindows, border: Border, plane: &[f32]) -> Vec<f32> {
     let (gh, gw) = (GRID.0 as isize, GRID.1 as isize);
     let side = p as isize;
-    let whole_only = border == Border::Valid || (p % 2 == 0 && even == EvenWindows::Valid);
+    let whole_only = border == Border::Valid || (p.is_multiple_of(2) && even == EvenWindows::Valid);
     let last = |n: isize| {
-        if p % 2 == 0 && even == EvenWindows::Corners {
+        if p.is_multiple_of(2) && even == EvenWindows::Corners {
             n
         } else {
             n - 1

@@ -1,0 +1,81 @@
+//! One transformer block of either tower.
+
+use candle_core::{Device, Result, Tensor};
+
+use super::attention::Attention;
+use super::config::BlocksConfig;
+use super::error as clip;
+use super::weights::{Wanted, Weights};
+use crate::nn::activation::Activation;
+use crate::nn::layer_norm::LayerNorm;
+use crate::nn::linear::Linear;
+
+/// A pre-norm block: attention and an MLP, each on a normalised copy and added to the stream. The
+/// tower does the adding: it decides which rows and which streams take part.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    pub(super) norm: LayerNorm,
+    pub(super) attention: Attention,
+    mlp_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    activation: Activation,
+}
+
+impl Block {
+    /// Names and shapes of the tensors below `prefix`.
+    pub(super) fn wanted(prefix: &str, config: &BlocksConfig) -> Vec<Wanted> {
+        let (width, mlp) = (config.width, config.mlp_width);
+        let mut wanted = Attention::wanted(&format!("{prefix}.self_attn"), config);
+        for (name, shape) in [
+            ("layer_norm1.weight", &[width][..]),
+            ("layer_norm1.bias", &[width]),
+            ("layer_norm2.weight", &[width]),
+            ("layer_norm2.bias", &[width]),
+            ("mlp.fc1.weight", &[mlp, width]),
+            ("mlp.fc1.bias", &[mlp]),
+            ("mlp.fc2.weight", &[width, mlp]),
+            ("mlp.fc2.bias", &[width]),
+        ] {
+            wanted.push(Wanted::new(format!("{prefix}.{name}"), shape));
+        }
+        wanted
+    }
+
+    /// Takes the tensors below `prefix`.
+    pub(super) fn new(
+        prefix: &str,
+        config: &BlocksConfig,
+        weights: &mut Weights,
+        device: &Device,
+    ) -> clip::Result<Self> {
+        let attention = Attention::new(&format!("{prefix}.self_attn"), config, weights, device)?;
+        let mut pair = |part| -> clip::Result<(Tensor, Tensor)> {
+            Ok((
+                weights.take(&format!("{prefix}.{part}.weight"), device)?,
+                weights.take(&format!("{prefix}.{part}.bias"), device)?,
+            ))
+        };
+        let (norm, mlp_norm) = (pair("layer_norm1")?, pair("layer_norm2")?);
+        let (up, down) = (pair("mlp.fc1")?, pair("mlp.fc2")?);
+        Ok(Self {
+            norm: LayerNorm::new(norm.0, norm.1, config.layer_norm_eps),
+            attention,
+            mlp_norm: LayerNorm::new(mlp_norm.0, mlp_norm.1, config.layer_norm_eps),
+            up: Linear::new(up.0, Some(up.1)),
+            down: Linear::new(down.0, Some(down.1)),
+            activation: config.activation,
+        })
+    }
+
+    /// Width W of the stream.
+    pub(super) fn width(&self) -> usize {
+        self.down.weight().dims()[0]
+    }
+
+    /// The stream `x` `[B, N, W]` after the MLP.
+    pub(super) fn add_mlp(&self, x: &Tensor) -> Result<Tensor> {
+        let hidden = self.up.forward(&self.mlp_norm.forward(x)?)?;
+        x + self.down.forward(&self.activation.forward(&hidden)?)?
+    }
+}

@@ -1,0 +1,314 @@
+//! The image tower, with AnomalyCLIP's second stream of V-V attention.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{Device, Tensor};
+
+use super::attention::attend;
+use super::block::Block;
+use super::config::ClipConfig;
+use super::error::{ClipError, Result};
+use super::position::resize;
+use super::weights::{Source, Wanted, Weights};
+use crate::nn::layer_norm::LayerNorm;
+use crate::nn::linear::Linear;
+
+/// What to take from the image tower.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VisionOptions {
+    /// The last so many blocks feed the V-V stream, which the patch tokens are then read from.
+    /// 0 is plain CLIP: patch tokens of the ordinary stream. AnomalyCLIP: 19 of 24.
+    pub vv_depth: usize,
+    /// Passes the class token through `post_layernorm`, as CLIP does. AnomalyCLIP does not.
+    pub class_ln_post: bool,
+    /// Blocks, counted from 1, after which patch tokens are taken as well.
+    pub intermediate: Vec<usize>,
+}
+
+/// What the image tower sees. All tensors are f32 and carry no gradient.
+#[derive(Debug, Clone)]
+pub struct VisionFeatures {
+    /// Class token of the ordinary stream, `[B, W]`.
+    pub class: Tensor,
+    /// Patch tokens after `post_layernorm`, `[B, T, W]`, row by row.
+    pub patches: Tensor,
+    /// Rows and columns of patches; their product is T.
+    pub grid: (usize, usize),
+    /// Patch tokens `[B, T, W]` after the blocks of [`VisionOptions::intermediate`], in its order, each
+    /// after `post_layernorm`: of the V-V stream where it has begun, of the ordinary stream before.
+    pub intermediate: Vec<Tensor>,
+}
+
+/// A frozen image tower.
+///
+/// In each of the last `vv_depth` blocks the attention's input u = ln₁(x) of the ordinary stream x also
+/// yields `softmax(v vᵀ/√d) v`, passed through the same output projection and added to the V-V stream,
+/// which starts as the x that enters the first of these blocks and never meets an MLP (AnomalyCLIP's
+/// DPAM, after CLIP Surgery).
+#[derive(Debug, Clone)]
+pub struct VisionTower {
+    patch: Linear,
+    class: Tensor,
+    /// Position embedding of the class token, `[W]`.
+    class_position: Tensor,
+    /// Position embedding of the grid it was trained on, `[side, side, W]`.
+    positions: Arc<[f32]>,
+    side: usize,
+    /// Position embeddings `[T, W]` of the grids met so far.
+    resized: Arc<Mutex<BTreeMap<(usize, usize), Tensor>>>,
+    pre_norm: LayerNorm,
+    blocks: Vec<Block>,
+    post_norm: LayerNorm,
+    projection: Tensor,
+    patch_size: usize,
+    options: VisionOptions,
+    fingerprint: String,
+}
+
+/// Rows of the ordinary stream that are computed in the last block, where the V-V stream is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastBlock {
+    /// The class token's, the only one read afterwards.
+    ClassOnly,
+    #[cfg(test)]
+    Whole,
+}
+
+impl VisionTower {
+    pub(super) fn load(
+        source: &Source,
+        config: &ClipConfig,
+        options: &VisionOptions,
+        device: &Device,
+    ) -> Result<Self> {
+        let vision = &config.vision;
+        let layers = vision.blocks.layers;
+        if options.vv_depth > layers {
+            return Err(ClipError::VvDepth {
+                depth: options.vv_depth,
+                layers,
+            });
+        }
+        if let Some(&layer) = options
+            .intermediate
+            .iter()
+            .find(|layer| !(1..=layers).contains(*layer))
+        {
+            return Err(ClipError::Layer { layer, layers });
+        }
+        let mut weights = source.read(&wanted(config))?;
+        let fingerprint = weights.fingerprint()?;
+        let mut take = |name: &str| weights.take(name, device);
+        let mut norm = |name: &str| -> Result<LayerNorm> {
+            let weight = take(&format!("vision_model.{name}.weight"))?;
+            let bias = take(&format!("vision_model.{name}.bias"))?;
+            Ok(LayerNorm::new(weight, bias, vision.blocks.layer_norm_eps))
+        };
+        let (pre_norm, post_norm) = (norm("pre_layrnorm")?, norm("post_layernorm")?);
+        let patch = take("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
+        let positions = take("vision_model.embeddings.position_embedding.weight")?;
+        let class = take("vision_model.embeddings.class_embedding")?;
+        let projection = take("visual_projection.weight")?;
+        Ok(Self {
+            patch: Linear::new(patch, None),
+            class,
+            class_position: positions.get(0)?,
+            positions: positions
+                .narrow(0, 1, vision.grid().pow(2))?
+                .flatten_all()?
+                .to_vec1()?
+                .into(),
+            side: vision.grid(),
+            resized: Arc::default(),
+            pre_norm,
+            blocks: blocks(config, &mut weights, device)?,
+            post_norm,
+            projection,
+            patch_size: vision.patch_size,
+            options: options.clone(),
+            fingerprint,
+        })
+    }
+
+    /// Looks at a batch of images.
+    ///
+    /// # Shapes
+    /// `pixels` `[B, 3, H, W]`, f32, normalised as CLIP expects; H and W any multiples of the patch
+    /// size. Away from the size the tower was trained on, the position embedding is resized
+    /// bilinearly (`align_corners=False`, no antialiasing).
+    ///
+    /// # Errors
+    /// [`ClipError::Shape`] for any other shape.
+    pub fn forward(&self, pixels: &Tensor) -> Result<VisionFeatures> {
+        self.run(pixels, LastBlock::ClassOnly)
+    }
+
+    /// The visual projection, `[D, W]`: a token t is projected as `t · projectionᵀ`.
+    pub fn projection(&self) -> &Tensor {
+        &self.projection
+    }
+
+    /// BLAKE3, in hexadecimal, of the tower's and the projection's names, shapes and f32 values: the
+    /// same for every file format that holds the same values.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Width W of the tokens.
+    pub fn width(&self) -> usize {
+        self.blocks[0].width()
+    }
+
+    /// Side of a patch, in pixels.
+    pub fn patch_size(&self) -> usize {
+        self.patch_size
+    }
+
+    /// Number of blocks.
+    pub fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// What is taken from the tower.
+    pub fn options(&self) -> &VisionOptions {
+        &self.options
+    }
+
+    fn run(&self, pixels: &Tensor, last_block: LastBlock) -> Result<VisionFeatures> {
+        let (mut x, grid) = self.embed(pixels)?;
+        let (layers, first_dual) = (self.layers(), self.layers() - self.options.vv_depth);
+        let mut vv: Option<Tensor> = None;
+        let mut tokens = BTreeMap::new();
+        for (i, block) in self.blocks.iter().enumerate() {
+            let u = block.norm.forward(&x)?; // [B, 1+T, W]
+            let value = block.attention.values(&u)?;
+            let dual = i >= first_dual;
+            if dual {
+                let attended = attend(&value, &value, &value, None)?;
+                vv = Some((vv.as_ref().unwrap_or(&x) + block.attention.output(&attended)?)?);
+            }
+            let query = if dual && i + 1 == layers && last_block == LastBlock::ClassOnly {
+                x = x.narrow(1, 0, 1)?; // [B, 1, W]
+                block.attention.queries(&u.narrow(1, 0, 1)?)?
+            } else {
+                block.attention.queries(&u)?
+            };
+            let attended = attend(&query, &block.attention.keys(&u)?, &value, None)?;
+            x = block.add_mlp(&(x + block.attention.output(&attended)?)?)?;
+            if i + 1 == layers || self.options.intermediate.contains(&(i + 1)) {
+                tokens.insert(i + 1, self.patch_tokens(vv.as_ref().unwrap_or(&x))?);
+            }
+        }
+        let class = x.narrow(1, 0, 1)?.squeeze(1)?;
+        let class = if self.options.class_ln_post {
+            self.post_norm.forward(&class)?
+        } else {
+            class
+        };
+        Ok(VisionFeatures {
+            class,
+            patches: tokens[&layers].clone(),
+            grid,
+            intermediate: self
+                .options
+                .intermediate
+                .iter()
+                .map(|layer| tokens[layer].clone())
+                .collect(),
+        })
+    }
+
+    /// All rows of a stream but the class token's, normalised: `[B, T, W]`.
+    fn patch_tokens(&self, stream: &Tensor) -> Result<Tensor> {
+        Ok(self
+            .post_norm
+            .forward(&stream.narrow(1, 1, stream.dim(1)? - 1)?)?)
+    }
+
+    /// Class and patch embeddings with their positions, after `pre_layrnorm`: `[B, 1+T, W]`, and the
+    /// grid.
+    fn embed(&self, pixels: &Tensor) -> Result<(Tensor, (usize, usize))> {
+        let side = self.patch_size;
+        let (batch, rows, columns) = match *pixels.dims() {
+            [b, 3, h, w] if b > 0 && h > 0 && w > 0 && h % side == 0 && w % side == 0 => {
+                (b, h / side, w / side)
+            }
+            _ => {
+                let expected =
+                    format!("[images, 3, height, width], sides multiples of the patch size {side}");
+                return Err(ClipError::Shape {
+                    what: "pixels",
+                    expected,
+                    found: pixels.dims().to_vec(),
+                });
+            }
+        };
+        // A convolution whose stride is its kernel is a product with each patch's pixels in a row.
+        let patches = pixels
+            .reshape(vec![batch, 3, rows, side, columns, side])?
+            .permute([0, 2, 4, 1, 3, 5])?
+            .reshape((batch, rows * columns, 3 * side * side))?;
+        let patches = self
+            .patch
+            .forward(&patches)?
+            .broadcast_add(&self.position(rows, columns)?)?;
+        let class = (&self.class + &self.class_position)?.reshape((1, 1, ()))?;
+        let class = class.broadcast_as((batch, 1, self.width()))?;
+        let tokens = Tensor::cat(&[&class, &patches], 1)?;
+        Ok((self.pre_norm.forward(&tokens)?, (rows, columns)))
+    }
+
+    /// The position embedding of a grid, `[T, W]`; resized once per size.
+    fn position(&self, rows: usize, columns: usize) -> Result<Tensor> {
+        // The map is only ever added to: what a panicking thread left behind is whole.
+        let mut cache = self.resized.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(position) = cache.get(&(rows, columns)) {
+            return Ok(position.clone());
+        }
+        let width = self.width();
+        let values = resize(&self.positions, self.side, width, rows, columns);
+        let position = Tensor::from_vec(values, (rows * columns, width), self.class.device())?;
+        cache.insert((rows, columns), position.clone());
+        Ok(position)
+    }
+}
+
+const BLOCKS: &str = "vision_model.encoder.layers";
+
+fn blocks(config: &ClipConfig, weights: &mut Weights, device: &Device) -> Result<Vec<Block>> {
+    let blocks = &config.vision.blocks;
+    (0..blocks.layers)
+        .map(|i| Block::new(&format!("{BLOCKS}.{i}"), blocks, weights, device))
+        .collect()
+}
+
+/// Names and shapes of the tower's tensors, the visual projection included.
+fn wanted(config: &ClipConfig) -> Vec<Wanted> {
+    let vision = &config.vision;
+    let (width, side) = (vision.blocks.width, vision.patch_size);
+    let rows = 1 + vision.grid().pow(2);
+    let mut wanted: Vec<_> = [
+        ("vision_model.embeddings.class_embedding", &[width][..]),
+        (
+            "vision_model.embeddings.patch_embedding.weight",
+            &[width, 3, side, side],
+        ),
+        (
+            "vision_model.embeddings.position_embedding.weight",
+            &[rows, width],
+        ),
+        ("vision_model.pre_layrnorm.weight", &[width]), // sic
+        ("vision_model.pre_layrnorm.bias", &[width]),
+        ("vision_model.post_layernorm.weight", &[width]),
+        ("vision_model.post_layernorm.bias", &[width]),
+        ("visual_projection.weight", &[config.projection, width]),
+    ]
+    .into_iter()
+    .map(|(name, shape)| Wanted::new(name, shape))
+    .collect();
+    for i in 0..vision.blocks.layers {
+        wanted.extend(Block::wanted(&format!("{BLOCKS}.{i}"), &vision.blocks));
+    }
+    wanted
+}

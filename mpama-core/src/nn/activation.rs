@@ -1,0 +1,36 @@
+//! The activations of CLIP's MLPs.
+
+use candle_core::{Result, Tensor};
+
+/// An activation, named as in the Hub's `config.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · sigmoid(1.702 x)`: OpenAI's checkpoints (`quick_gelu`).
+    QuickGelu,
+    /// `x · Φ(x)` with the exact error function: most of LAION's (`gelu`).
+    Gelu,
+    /// The tanh approximation of GELU (`gelu_new`, `gelu_fast`, `gelu_pytorch_tanh`).
+    GeluTanh,
+}
+
+impl Activation {
+    /// The activation that `transformers` runs under this name, or `None` for a name unknown here.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "quick_gelu" => Some(Self::QuickGelu),
+            "gelu" | "gelu_python" => Some(Self::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Self::GeluTanh),
+            _ => None,
+        }
+    }
+
+    /// Applies the activation to every element of a tensor of any shape. Differentiable.
+    pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            // silu(ax)/a = x·sigmoid(ax). Candle runs silu on all cores, its sigmoid on one.
+            Self::QuickGelu => x.affine(1.702, 0.0)?.silu()?.affine(1.0 / 1.702, 0.0),
+            Self::Gelu => x.gelu_erf(),
+            Self::GeluTanh => x.gelu(),
+        }
+    }
+}

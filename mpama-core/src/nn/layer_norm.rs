@@ -1,0 +1,36 @@
+//! Layer normalisation that keeps the gradient.
+
+use candle_core::{D, Result, Tensor};
+
+/// `(x − mean) / √(var + ε) · weight + bias` over the last dimension, with the biased variance, as
+/// `torch.nn.LayerNorm`.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// A layer norm with `weight` and `bias`, both `[W]`.
+    pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Self {
+        Self { weight, bias, eps }
+    }
+
+    /// Normalises `x` `[…, W]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        // The fused operation records no backward step (candle#3011): everything below it would
+        // silently stop learning. It serves where there is nothing to learn.
+        let tracked = x.track_op() || self.weight.track_op() || self.bias.track_op();
+        if !tracked {
+            let x = x.contiguous()?;
+            return candle_nn::ops::layer_norm(&x, &self.weight, &self.bias, self.eps as f32);
+        }
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        centred
+            .broadcast_div(&(variance + self.eps)?.sqrt()?)?
+            .broadcast_mul(&self.weight)?
+            .broadcast_add(&self.bias)
+    }
+}
