@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clip::VisionOptions;
 use crate::error::{Error, Result};
 
 /// Height and width of the network's input in pixels. Written as `518` or as `[height, width]`.
@@ -157,6 +158,17 @@ impl Default for VisionConfig {
         VisionConfig {
             vv_depth: Depth::Auto,
             class_ln_post: false,
+        }
+    }
+}
+
+impl VisionConfig {
+    /// The same for a tower of `layers` blocks, as the tower wants to hear it.
+    pub fn options(&self, layers: usize) -> VisionOptions {
+        VisionOptions {
+            vv_depth: self.vv_depth.resolve(layers, 19, 24),
+            class_ln_post: self.class_ln_post,
+            intermediate: Vec::new(),
         }
     }
 }
