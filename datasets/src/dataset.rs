@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use serde::Serialize;
 
-use crate::index::relative_id;
+use crate::index::{Index, relative_id};
 use crate::listing::Listing;
 use crate::{Error, Label, Layout, Orphan, Reason, Result, Sample, Split};
 
@@ -53,56 +53,41 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`]; also a split that the layout or this folder does not have.
     pub fn open_split(root: &Path, layout: Option<Layout>, split: Split) -> Result<Dataset> {
-        let owned = || root.to_path_buf();
-        match fs::metadata(root) {
-            Ok(metadata) if !metadata.is_dir() => return Err(Error::NotAFolder { root: owned() }),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::Missing { root: owned() });
-            }
-            Err(source) => {
-                return Err(Error::Read {
-                    path: owned(),
-                    source,
-                });
-            }
-        }
+        check_folder(root)?;
+        let (owned, name) = (root.to_path_buf(), name_of(root)?);
         let listing = Listing::of(root)?;
         if listing.is_empty() {
-            return Err(Error::Empty { root: owned() });
+            return Err(Error::Empty(owned));
         }
         let layout = match layout {
             Some(layout) => layout,
             None => Layout::recognise(root, &listing)?,
         };
-        let name = name_of(root)?;
-        let mut index = layout.read(root, listing, &name, split)?;
-        if index.samples.is_empty() {
+        let Index {
+            mut samples,
+            mut orphans,
+            masks,
+        } = layout.read(root, listing, &name, split)?;
+        if samples.is_empty() {
             return Err(Error::NoImages {
-                root: owned(),
+                root: owned,
                 layout,
-                orphans: index.orphans.len(),
+                orphans: orphans.len(),
             });
         }
-        if index.masks > 0 {
-            let bare = index
-                .samples
-                .iter()
-                .filter(|s| s.label == Label::Anomalous && s.mask.is_none());
-            let orphan = |s: &Sample| Orphan {
-                path: s.image.clone(),
-                reason: Reason::ImageWithoutMask,
-            };
-            index.orphans.extend(bare.map(orphan));
+        if masks > 0 {
+            let bare = samples.iter().filter(|s| s.lacks_mask());
+            let orphan = |s: &Sample| Orphan::new(s.image.clone(), Reason::ImageWithoutMask);
+            orphans.extend(bare.map(orphan));
         }
-        index.samples.sort_by(|a, b| a.id.cmp(&b.id));
-        index.orphans.sort();
+        samples.sort_by(|a, b| a.id.cmp(&b.id));
+        orphans.sort();
         Ok(Dataset {
             name,
-            root: owned(),
+            root: owned,
             layout,
-            samples: index.samples,
-            orphans: index.orphans,
+            samples,
+            orphans,
         })
     }
 
@@ -158,14 +143,9 @@ impl Dataset {
 
     /// The samples for which `keep` holds. There may be none.
     pub fn filter(&self, keep: impl Fn(&Sample) -> bool) -> Dataset {
-        let samples = self.samples.iter().filter(|s| keep(s)).cloned().collect();
-        Dataset {
-            name: self.name.clone(),
-            root: self.root.clone(),
-            layout: self.layout,
-            samples,
-            orphans: self.orphans.clone(),
-        }
+        let mut selection = self.clone();
+        selection.samples.retain(keep);
+        selection
     }
 
     /// The samples of these categories.
@@ -232,21 +212,15 @@ impl Dataset {
     /// # Errors
     /// [`Error::MissingMasks`].
     pub fn require_masks(&self) -> Result<()> {
-        let Counts {
-            anomalous, masks, ..
-        } = self.counts();
-        match self
-            .samples
-            .iter()
-            .find(|s| s.label == Label::Anomalous && s.mask.is_none())
-        {
+        let bare: Vec<_> = self.samples.iter().filter(|s| s.lacks_mask()).collect();
+        match bare.first() {
+            None => Ok(()),
             Some(first) => Err(Error::MissingMasks {
                 root: self.root.clone(),
-                without: anomalous - masks,
-                anomalous,
+                without: bare.len(),
+                anomalous: self.counts().anomalous,
                 first: first.id.clone(),
             }),
-            None => Ok(()),
         }
     }
 }
@@ -259,20 +233,30 @@ fn in_turn(lists: Vec<Vec<&str>>) -> Vec<&str> {
         .collect()
 }
 
+fn check_folder(root: &Path) -> Result<()> {
+    match fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Error::NotAFolder(root.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(root.into())),
+        Err(source) => Err(Error::Read {
+            path: root.into(),
+            source,
+        }),
+    }
+}
+
 /// The name of a folder as it was given; of `.` and the like, the name of the folder meant.
 fn name_of(root: &Path) -> Result<String> {
-    let lossy = |path: &Path| {
-        path.file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-    };
-    if let Some(name) = lossy(root) {
+    let last = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
+    if let Some(name) = last(root) {
         return Ok(name);
     }
-    let path = fs::canonicalize(root).map_err(|source| Error::Read {
+    let path = fs::canonicalize(root);
+    let path = path.map_err(|source| Error::Read {
         path: root.into(),
         source,
     })?;
-    Ok(lossy(&path).unwrap_or_else(|| path.display().to_string()))
+    Ok(last(&path).unwrap_or_else(|| path.display().to_string()))
 }
 
 #[cfg(test)]
@@ -306,10 +290,10 @@ mod tests {
             "bare/crack/x.txt",
         ]);
         let error = |name: &str| Dataset::open(&root.path().join(name), None).unwrap_err();
-        assert!(matches!(error("absent"), Error::Missing { .. }));
-        assert!(matches!(error("file.png"), Error::NotAFolder { .. }));
-        assert!(matches!(error("empty"), Error::Empty { .. }));
-        assert!(matches!(error("litter"), Error::Empty { .. }));
+        assert!(matches!(error("absent"), Error::Missing(_)));
+        assert!(matches!(error("file.png"), Error::NotAFolder(_)));
+        assert!(matches!(error("empty"), Error::Empty(_)));
+        assert!(matches!(error("litter"), Error::Empty(_)));
         assert!(matches!(
             error("bare"),
             Error::NoImages {

@@ -13,25 +13,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing exists at the root.
-    #[error("dataset folder `{}` does not exist", root.display())]
-    Missing {
-        /// The root as given.
-        root: PathBuf,
-    },
+    #[error("dataset folder `{}` does not exist", .0.display())]
+    Missing(PathBuf),
 
     /// The root is a file.
-    #[error("dataset `{}` is not a folder", root.display())]
-    NotAFolder {
-        /// The root as given.
-        root: PathBuf,
-    },
+    #[error("dataset `{}` is not a folder", .0.display())]
+    NotAFolder(PathBuf),
 
     /// The root holds nothing.
-    #[error("dataset folder `{}` is empty", root.display())]
-    Empty {
-        /// The root as given.
-        root: PathBuf,
-    },
+    #[error("dataset folder `{}` is empty", .0.display())]
+    Empty(PathBuf),
 
     /// A folder or file could not be read: permissions, a link that leads nowhere, a failing disk.
     #[error("cannot read `{}`", path.display())]
@@ -134,7 +125,7 @@ pub enum Error {
         known: String,
     },
 
-    /// A word is not the name of a layout or split.
+    /// A word is not the name of a layout.
     #[error("`{name}` is not one of {known}")]
     UnknownName {
         /// The word.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::{Dataset, Reason};
+use crate::index::relative_id;
+use crate::{Dataset, Orphan, Sample};
 
 /// Writes `files` (paths with `/`) into a fresh folder; one that ends in `/` is an empty folder.
 pub(crate) fn tree(files: &[&str]) -> TempDir {
@@ -28,28 +29,23 @@ pub(crate) fn write(root: &Path, file: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Every sample as `id defect` or `id defect mask`, paths relative to the root.
+/// Every sample as `id defect` or `id defect mask`, the mask relative to the root.
 pub(crate) fn lines(dataset: &Dataset) -> Vec<String> {
-    let line = |s: &crate::Sample| match &s.mask {
-        Some(mask) => format!("{} {} {}", s.id, s.defect, relative(dataset, mask)),
-        None => format!("{} {}", s.id, s.defect),
+    let mask = |s: &Sample| {
+        s.mask
+            .as_ref()
+            .map(|mask| format!(" {}", below(dataset, mask)))
     };
+    let line = |s: &Sample| format!("{} {}{}", s.id, s.defect, mask(s).unwrap_or_default());
     dataset.samples.iter().map(line).collect()
 }
 
-/// Every orphan as its path relative to the root, and its reason.
-pub(crate) fn orphans(dataset: &Dataset) -> Vec<(String, Reason)> {
-    dataset
-        .orphans
-        .iter()
-        .map(|o| (relative(dataset, &o.path), o.reason))
-        .collect()
+/// Every orphan as `Reason path`, the path relative to the root.
+pub(crate) fn orphans(dataset: &Dataset) -> Vec<String> {
+    let line = |o: &Orphan| format!("{:?} {}", o.reason, below(dataset, &o.path));
+    dataset.orphans.iter().map(line).collect()
 }
 
-fn relative(dataset: &Dataset, path: &Path) -> String {
-    path.strip_prefix(&dataset.root)
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .replace('\\', "/")
+fn below(dataset: &Dataset, path: &Path) -> String {
+    relative_id(&dataset.root, path)
 }

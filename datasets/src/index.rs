@@ -38,9 +38,8 @@ impl Index {
         for image in &images {
             *stems.entry(stem(&image.name)).or_default() += 1;
         }
-        for image in images.iter().filter(|image| stems[stem(&image.name)] > 1) {
-            self.orphan(&image.path, Reason::SharedStem);
-        }
+        let shared = images.iter().filter(|image| stems[stem(&image.name)] > 1);
+        self.list(shared.map(|image| image.path.clone()), Reason::SharedStem);
         let defect = match label {
             Label::Normal => "good",
             Label::Anomalous => &folder.name,
@@ -68,12 +67,9 @@ impl Index {
         for folder in folders {
             let mut listing = Listing::of(&folder.path)?;
             for defect in mem::take(&mut listing.folders) {
-                let files = self.files(Listing::of(&defect.path)?)?;
-                masks.extend(
-                    files
-                        .into_iter()
-                        .map(|mask| (Some(defect.name.clone()), mask)),
-                );
+                for mask in self.files(Listing::of(&defect.path)?)? {
+                    masks.push((Some(defect.name.clone()), mask));
+                }
             }
             masks.extend(self.files(listing)?.into_iter().map(|mask| (None, mask)));
         }
@@ -87,41 +83,38 @@ impl Index {
         }
         let mut claims = BTreeMap::<usize, Vec<File>>::new();
         for (defect, mask) in masks {
+            let is_of = |image: usize| match &defect {
+                Some(defect) => *defect == self.samples[image].defect,
+                None => true,
+            };
             let named = |stem: &str| -> Vec<usize> {
-                let all = images.get(stem).into_iter().flatten().copied();
-                all.filter(|&at| {
-                    defect
-                        .as_ref()
-                        .is_none_or(|d| *d == self.samples[at].defect)
-                })
-                .collect()
+                let images = images.get(stem).into_iter().flatten().copied();
+                images.filter(|&image| is_of(image)).collect()
             };
             let whole = stem(&mask.name);
             let mut fits = whole.strip_suffix("_mask").map(named).unwrap_or_default();
             if fits.is_empty() {
                 fits = named(whole);
             }
-            let reason = match fits[..] {
-                [image] => {
-                    claims.entry(image).or_default().push(mask);
-                    continue;
-                }
-                [] => Reason::MaskWithoutImage,
-                _ => Reason::AmbiguousMask,
-            };
-            self.orphans.push(Orphan {
-                path: mask.path,
-                reason,
-            });
+            match fits[..] {
+                [image] => claims.entry(image).or_default().push(mask),
+                [] => self
+                    .orphans
+                    .push(Orphan::new(mask.path, Reason::MaskWithoutImage)),
+                _ => self
+                    .orphans
+                    .push(Orphan::new(mask.path, Reason::AmbiguousMask)),
+            }
         }
-        for (image, masks) in claims {
-            if let [mask] = &masks[..] {
-                self.samples[image].mask = Some(mask.path.clone());
+        for (image, mut masks) in claims {
+            if let [mask] = &mut masks[..] {
+                self.samples[image].mask = Some(mem::take(&mut mask.path));
                 self.samples[image].mask_bytes = mask.bytes;
             } else {
-                masks
-                    .iter()
-                    .for_each(|mask| self.orphan(&mask.path, Reason::AmbiguousMask));
+                self.list(
+                    masks.into_iter().map(|mask| mask.path),
+                    Reason::AmbiguousMask,
+                );
             }
         }
         Ok(())
@@ -130,18 +123,11 @@ impl Index {
     /// Notes what has no place at a level where only certain folders are expected: every image, every
     /// folder left in `listing`. Other files (a licence, a read-me) are nobody's mistake there.
     pub(crate) fn add_strays(&mut self, listing: Listing) {
-        for image in listing.images {
-            self.orphan(&image.path, Reason::Unlabelled);
-        }
-        for folder in listing.folders {
-            self.orphan(&folder.path, Reason::UnexpectedFolder);
-        }
-        self.orphans.extend(
-            listing
-                .others
-                .into_iter()
-                .filter(|o| o.reason != Reason::NotAnImage),
-        );
+        self.list(paths(listing.images), Reason::Unlabelled);
+        self.list(paths(listing.folders), Reason::UnexpectedFolder);
+        let others = listing.others.into_iter();
+        self.orphans
+            .extend(others.filter(|o| o.reason != Reason::NotAnImage));
     }
 
     /// Adds what another index holds.
@@ -154,182 +140,130 @@ impl Index {
     /// The images or masks of a folder that holds nothing else; whatever else it holds is noted.
     fn files(&mut self, listing: Listing) -> Result<Vec<File>> {
         self.orphans.extend(listing.others);
-        for folder in listing.folders {
-            self.orphan(&folder.path, Reason::UnexpectedFolder);
-        }
+        self.list(paths(listing.folders), Reason::UnexpectedFolder);
         let mut files = Vec::with_capacity(listing.images.len());
         for Entry { name, path } in listing.images {
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.len() == 0 => self.orphan(&path, Reason::EmptyFile),
-                Ok(metadata) => files.push(File {
-                    name,
-                    path,
-                    bytes: metadata.len(),
-                }),
+            match fs::metadata(&path).map(|metadata| metadata.len()) {
+                Ok(0) => self.orphans.push(Orphan::new(path, Reason::EmptyFile)),
+                Ok(bytes) => files.push(File { name, path, bytes }),
                 Err(source) => return Err(Error::Read { path, source }),
             }
         }
         Ok(files)
     }
 
-    fn orphan(&mut self, path: &Path, reason: Reason) {
-        self.orphans.push(Orphan {
-            path: path.to_path_buf(),
-            reason,
-        });
+    fn list(&mut self, paths: impl IntoIterator<Item = PathBuf>, reason: Reason) {
+        let orphan = |path| Orphan::new(path, reason);
+        self.orphans.extend(paths.into_iter().map(orphan));
     }
+}
+
+fn paths(entries: Vec<Entry>) -> impl Iterator<Item = PathBuf> {
+    entries.into_iter().map(|entry| entry.path)
 }
 
 /// `path` below `root`, with `/` on every system. Listed names are UTF-8, so nothing is lost.
 pub(crate) fn relative_id(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or(path);
-    below
-        .iter()
-        .map(|part| part.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join("/")
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use crate::Dataset;
     use crate::fake::{lines, orphans, tree, write};
-    use crate::{Dataset, Reason};
 
-    /// Opens a category with these images of the defect `d` and these masks.
+    /// Reads a category with these images and masks of the defect `d`.
     fn pair(images: &[&str], masks: &[&str]) -> Dataset {
         let root = tree(&["test/good/g.png"]);
-        images
-            .iter()
-            .for_each(|i| write(root.path(), &format!("test/d/{i}"), "image"));
+        let put = |file: String| write(root.path(), &file, "x");
+        images.iter().for_each(|i| put(format!("test/d/{i}")));
         masks
             .iter()
-            .for_each(|m| write(root.path(), &format!("ground_truth/d/{m}"), "mask"));
-        Dataset::open(root.path(), None).unwrap()
-    }
-
-    /// The mask of each image of the defect, by file name.
-    fn paired(dataset: &Dataset) -> Vec<(String, Option<String>)> {
-        let name = |path: &std::path::Path| path.file_name().unwrap().to_str().unwrap().to_string();
-        let anomalous = dataset.samples.iter().filter(|s| s.defect == "d");
-        anomalous
-            .map(|s| (name(&s.image), s.mask.as_deref().map(name)))
-            .collect()
-    }
-
-    fn pairs(expected: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
-        expected
-            .iter()
-            .map(|(image, mask)| (image.to_string(), mask.map(str::to_string)))
-            .collect()
+            .for_each(|m| put(format!("ground_truth/d/{m}")));
+        Dataset::open(root.path(), None)
+            .unwrap()
+            .filter(|s| s.defect == "d")
     }
 
     #[test]
     fn a_stray_file_shifts_no_pair() {
-        let dataset = pair(
-            &["0.png", "1.png", "2.png"],
-            &["00_mask.png", "1_mask.png", "2_mask.png"],
-        );
+        let dataset = pair(&["0.png", "1.png"], &["00_mask.png", "1_mask.png"]);
+        let expected = ["test/d/0.png d", "test/d/1.png d ground_truth/d/1_mask.png"];
+        assert_eq!(lines(&dataset), expected);
         let expected = [
-            ("0.png", None),
-            ("1.png", Some("1_mask.png")),
-            ("2.png", Some("2_mask.png")),
-        ];
-        assert_eq!(paired(&dataset), pairs(&expected));
-        let expected = [
-            (
-                "ground_truth/d/00_mask.png".to_string(),
-                Reason::MaskWithoutImage,
-            ),
-            ("test/d/0.png".to_string(), Reason::ImageWithoutMask),
+            "MaskWithoutImage ground_truth/d/00_mask.png",
+            "ImageWithoutMask test/d/0.png",
         ];
         assert_eq!(orphans(&dataset), expected);
-        assert_eq!(
-            dataset.require_masks().unwrap_err().to_string(),
-            format!(
-                "1 of the 3 anomalous images of `{}` have no mask, the first is `test/d/0.png`",
-                dataset.root.display()
-            )
-        );
     }
 
     #[test]
-    fn stems_keep_their_dots_and_spaces_and_case() {
+    fn stems_keep_their_dots_and_spaces() {
         let dataset = pair(
-            &["a.b.png", "a.png", "N 1.JPG", "n 1.jpg"],
+            &["a.b.png", "a.png", "N 1.JPG"],
             &["a.b_mask.png", "a.png", "N 1.PNG"],
         );
         let expected = [
-            ("N 1.JPG", Some("N 1.PNG")),
-            ("a.b.png", Some("a.b_mask.png")),
-            ("a.png", Some("a.png")),
-            ("n 1.jpg", None),
+            "test/d/N 1.JPG d ground_truth/d/N 1.PNG",
+            "test/d/a.b.png d ground_truth/d/a.b_mask.png",
+            "test/d/a.png d ground_truth/d/a.png",
         ];
-        assert_eq!(paired(&dataset), pairs(&expected));
+        assert_eq!(lines(&dataset), expected);
     }
 
     #[test]
     fn an_image_may_be_called_like_a_mask() {
-        let dataset = pair(
-            &["0.png", "0_mask.png", "1_mask.png"],
-            &["0_mask.png", "0_mask_mask.png", "1_mask.png"],
-        );
+        let masks = ["0_mask.png", "0_mask_mask.png", "1_mask.png"];
         let expected = [
-            ("0.png", Some("0_mask.png")),
-            ("0_mask.png", Some("0_mask_mask.png")),
-            ("1_mask.png", Some("1_mask.png")),
+            "test/d/0.png d ground_truth/d/0_mask.png",
+            "test/d/0_mask.png d ground_truth/d/0_mask_mask.png",
+            "test/d/1_mask.png d ground_truth/d/1_mask.png",
         ];
-        assert_eq!(paired(&dataset), pairs(&expected));
+        assert_eq!(
+            lines(&pair(&["0.png", "0_mask.png", "1_mask.png"], &masks)),
+            expected
+        );
     }
 
     #[test]
     fn what_fits_twice_is_paired_with_nothing() {
-        let dataset = pair(
-            &["0.png", "0.jpg", "1.png"],
-            &["0_mask.png", "1.png", "1_mask.png"],
-        );
+        let masks = ["0_mask.png", "1.png", "1_mask.png"];
+        let dataset = pair(&["0.png", "0.jpg", "1.png"], &masks);
         assert_eq!(
-            paired(&dataset),
-            pairs(&[("0.jpg", None), ("0.png", None), ("1.png", None)])
+            lines(&dataset),
+            ["test/d/0.jpg d", "test/d/0.png d", "test/d/1.png d"]
         );
         let expected = [
-            ("ground_truth/d/0_mask.png", Reason::AmbiguousMask),
-            ("ground_truth/d/1.png", Reason::AmbiguousMask),
-            ("ground_truth/d/1_mask.png", Reason::AmbiguousMask),
-            ("test/d/0.jpg", Reason::ImageWithoutMask),
-            ("test/d/0.jpg", Reason::SharedStem),
-            ("test/d/0.png", Reason::ImageWithoutMask),
-            ("test/d/0.png", Reason::SharedStem),
-            ("test/d/1.png", Reason::ImageWithoutMask),
+            "AmbiguousMask ground_truth/d/0_mask.png",
+            "AmbiguousMask ground_truth/d/1.png",
+            "AmbiguousMask ground_truth/d/1_mask.png",
+            "ImageWithoutMask test/d/0.jpg",
+            "SharedStem test/d/0.jpg",
+            "ImageWithoutMask test/d/0.png",
+            "SharedStem test/d/0.png",
+            "ImageWithoutMask test/d/1.png",
         ];
-        assert_eq!(
-            orphans(&dataset),
-            expected.map(|(path, reason)| (path.to_string(), reason))
-        );
+        assert_eq!(orphans(&dataset), expected);
     }
 
     #[test]
     fn an_empty_file_is_neither_image_nor_mask() {
-        let root = tree(&["test/good/g.png", "test/d/0.png", "test/d/1.png"]);
-        for file in ["test/good/h.png", "ground_truth/d/0_mask.png"] {
-            write(root.path(), file, "");
-        }
-        write(root.path(), "ground_truth/d/1_mask.png", "mask");
+        let root = tree(&["good/g.png", "d/0.png", "d/1.png", "masks/d/1.png"]);
+        write(root.path(), "good/h.png", "");
+        write(root.path(), "masks/d/0.png", "");
         let dataset = Dataset::open(root.path(), None).unwrap();
-        let expected = [
-            "test/d/0.png d",
-            "test/d/1.png d ground_truth/d/1_mask.png",
-            "test/good/g.png good",
-        ];
-        assert_eq!(lines(&dataset), expected);
-        let expected = [
-            ("ground_truth/d/0_mask.png", Reason::EmptyFile),
-            ("test/d/0.png", Reason::ImageWithoutMask),
-            ("test/good/h.png", Reason::EmptyFile),
-        ];
         assert_eq!(
-            orphans(&dataset),
-            expected.map(|(path, reason)| (path.to_string(), reason))
+            lines(&dataset),
+            ["d/0.png d", "d/1.png d masks/d/1.png", "good/g.png good"]
         );
+        let expected = [
+            "ImageWithoutMask d/0.png",
+            "EmptyFile good/h.png",
+            "EmptyFile masks/d/0.png",
+        ];
+        assert_eq!(orphans(&dataset), expected);
     }
 }

@@ -60,10 +60,7 @@ impl Listing {
             let entry = entry.map_err(at(folder))?;
             let path = entry.path();
             let Ok(name) = entry.file_name().into_string() else {
-                listing.others.push(Orphan {
-                    path,
-                    reason: Reason::NameNotUtf8,
-                });
+                listing.others.push(Orphan::new(path, Reason::NameNotUtf8));
                 continue;
             };
             if name.starts_with('.') || LITTER.iter().any(|l| l.eq_ignore_ascii_case(&name)) {
@@ -79,10 +76,9 @@ impl Listing {
             } else if kind.is_file() && is_image(&entry.name) {
                 listing.images.push(entry);
             } else {
-                listing.others.push(Orphan {
-                    path: entry.path,
-                    reason: Reason::NotAnImage,
-                });
+                listing
+                    .others
+                    .push(Orphan::new(entry.path, Reason::NotAnImage));
             }
         }
         listing.folders.sort_by(|a, b| a.name.cmp(&b.name));

@@ -56,6 +56,10 @@ pub struct Sample {
 }
 
 impl Sample {
+    pub(crate) fn lacks_mask(&self) -> bool {
+        self.label == Label::Anomalous && self.mask.is_none()
+    }
+
     /// The image's name without folders and extension: what a mask is paired by.
     pub(crate) fn stem(&self) -> &str {
         stem(self.id.rsplit('/').next().unwrap_or(&self.id))
@@ -69,6 +73,12 @@ pub struct Orphan {
     pub path: PathBuf,
     /// Why it is listed.
     pub reason: Reason,
+}
+
+impl Orphan {
+    pub(crate) fn new(path: PathBuf, reason: Reason) -> Orphan {
+        Orphan { path, reason }
+    }
 }
 
 impl fmt::Display for Orphan {

@@ -217,10 +217,9 @@ fn brain_mri() {
     assert_images(&dataset); // among them six PNG files that are called .jpg
 }
 
-/// A folder that holds no dataset is told from one that does.
 #[test]
 #[cfg_attr(not(shared_data), ignore = "needs ../shared/data")]
-fn the_folder_above_the_datasets_is_read_only_as_what_it_is() {
+fn a_folder_of_other_files_is_no_dataset() {
     let error = Dataset::open(&shared_data().join("clip_text"), None).unwrap_err();
     assert!(matches!(error, Error::Unrecognised { .. }), "{error}");
 }

@@ -42,54 +42,42 @@ fn is_masks(folder: &Entry) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use crate::fake::{lines, orphans, tree};
-    use crate::{Dataset, Error, Layout, Reason};
+    use crate::{Dataset, Error, Layout};
 
     #[test]
     fn every_other_folder_is_a_defect() {
         let root = tree(&["Normal/0.png", "scratch/0.jpg", "dent/0.webp", "notes.txt"]);
         let dataset = Dataset::open(root.path(), None).unwrap();
-        assert_eq!(
-            lines(&dataset),
-            [
-                "Normal/0.png good",
-                "dent/0.webp dent",
-                "scratch/0.jpg scratch"
-            ]
-        );
-        assert_eq!(orphans(&dataset), []);
-        dataset.require_both_labels().unwrap();
+        let expected = [
+            "Normal/0.png good",
+            "dent/0.webp dent",
+            "scratch/0.jpg scratch",
+        ];
+        assert_eq!(lines(&dataset), expected);
+        assert!(dataset.orphans.is_empty());
     }
 
     #[test]
     fn masks_lie_in_a_folder_per_defect_or_in_one() {
         for masks in ["masks", "ground_truth"] {
-            let per_defect = [
-                format!("{masks}/dent/0.png"),
-                format!("{masks}/scratch/0_mask.png"),
-            ];
-            let mut files = vec!["good/0.png", "dent/0.png", "scratch/0.png"];
-            files.extend(per_defect.iter().map(String::as_str));
-            let root = tree(&files);
-            let expected = [
-                format!("dent/0.png dent {masks}/dent/0.png"),
-                "good/0.png good".to_string(),
-                format!("scratch/0.png scratch {masks}/scratch/0_mask.png"),
-            ];
-            assert_eq!(lines(&Dataset::open(root.path(), None).unwrap()), expected);
-
-            let flat = format!("{masks}/a.png");
-            let root = tree(&["good/0.png", "dent/a.jpg", "scratch/b.jpg", &flat]);
+            let (a, b) = (format!("{masks}/dent/0.png"), format!("{masks}/b_mask.png"));
+            let root = tree(&[
+                "good/0.png",
+                "dent/0.png",
+                "scratch/0.png",
+                "scratch/b.jpg",
+                &a,
+                &b,
+            ]);
             let dataset = Dataset::open(root.path(), None).unwrap();
             let expected = [
-                format!("dent/a.jpg dent {flat}"),
-                "good/0.png good".into(),
-                "scratch/b.jpg scratch".into(),
+                format!("dent/0.png dent {a}"),
+                "good/0.png good".to_string(),
+                "scratch/0.png scratch".to_string(),
+                format!("scratch/b.jpg scratch {b}"),
             ];
             assert_eq!(lines(&dataset), expected);
-            assert_eq!(
-                orphans(&dataset),
-                [("scratch/b.jpg".to_string(), Reason::ImageWithoutMask)]
-            );
+            assert_eq!(orphans(&dataset), ["ImageWithoutMask scratch/0.png"]);
         }
     }
 
@@ -97,27 +85,17 @@ mod tests {
     fn a_flat_mask_never_guesses_between_defects() {
         let root = tree(&["good/1.png", "dent/0.png", "scratch/0.png", "masks/0.png"]);
         let dataset = Dataset::open(root.path(), None).unwrap();
-        assert_eq!(
-            lines(&dataset),
-            [
-                "dent/0.png dent",
-                "good/1.png good",
-                "scratch/0.png scratch"
-            ]
-        );
+        assert_eq!(dataset.counts().masks, 0);
         let expected = [
-            ("dent/0.png", Reason::ImageWithoutMask),
-            ("masks/0.png", Reason::AmbiguousMask),
-            ("scratch/0.png", Reason::ImageWithoutMask),
+            "ImageWithoutMask dent/0.png",
+            "AmbiguousMask masks/0.png",
+            "ImageWithoutMask scratch/0.png",
         ];
-        assert_eq!(
-            orphans(&dataset),
-            expected.map(|(path, reason)| (path.to_string(), reason))
-        );
+        assert_eq!(orphans(&dataset), expected);
     }
 
     #[test]
-    fn defects_alone_are_read_when_asked_for() {
+    fn defects_alone_are_read_when_asked_for_and_masks_alone_never() {
         let root = tree(&["dent/0.png", "scratch/0.png"]);
         assert!(matches!(
             Dataset::open(root.path(), None),
@@ -125,14 +103,7 @@ mod tests {
         ));
         let dataset = Dataset::open(root.path(), Some(Layout::Folder)).unwrap();
         assert_eq!(dataset.counts().anomalous, 2);
-        assert!(matches!(
-            dataset.require_both_labels(),
-            Err(Error::MissingLabel { .. })
-        ));
-    }
 
-    #[test]
-    fn masks_alone_are_no_dataset() {
         let root = tree(&["masks/0.png"]);
         let error = Dataset::open(root.path(), Some(Layout::Folder)).unwrap_err();
         assert!(matches!(error, Error::Mismatch { .. }), "{error}");

@@ -154,29 +154,14 @@ impl FromStr for Layout {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Layout> {
-        let known = || Layout::ALL.map(|l| l.as_str()).join(", ");
         let layout = Layout::ALL
             .into_iter()
             .find(|layout| layout.as_str() == name);
+        let known = || Layout::ALL.map(|layout| layout.as_str()).join(", ");
         layout.ok_or_else(|| Error::UnknownName {
             name: name.to_string(),
             known: known(),
         })
-    }
-}
-
-impl FromStr for Split {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Split> {
-        match name {
-            "test" => Ok(Split::Test),
-            "train" => Ok(Split::Train),
-            _ => Err(Error::UnknownName {
-                name: name.to_string(),
-                known: "test, train".to_string(),
-            }),
-        }
     }
 }
 
@@ -203,16 +188,8 @@ mod tests {
                 format!("\"{layout}\"")
             );
         }
-        for split in [Split::Test, Split::Train] {
-            assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
-            assert_eq!(
-                serde_json::to_string(&split).unwrap(),
-                format!("\"{split}\"")
-            );
-        }
         let error = "visa".parse::<Layout>().unwrap_err().to_string();
         assert_eq!(error, "`visa` is not one of mvtec, yes-no, folder");
-        assert!("Test".parse::<Split>().is_err());
     }
 
     #[test]
