@@ -45,7 +45,11 @@ pub fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64) 
     let scale = b.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
     let mut worst = (0, 0.0);
     for (i, (x, y)) in a.iter().zip(&b).enumerate() {
-        assert!(x.is_finite(), "{what}: {x} at {:?}", position(i, ours.dims()));
+        assert!(
+            x.is_finite(),
+            "{what}: {x} at {:?}",
+            position(i, ours.dims())
+        );
         let difference = (x - y).abs() / scale;
         if difference > worst.1 {
             worst = (i, difference);
