@@ -209,17 +209,18 @@ fn all_eight_orientations_are_applied_only_when_asked() {
     );
 }
 
+/// Noise under subsampled colour, as here, is the worst case; real photos are in the module's docs.
 #[test]
 fn decoders_of_lossy_formats_stay_close_to_pillows() {
     let expected = golden("preprocess/expected.safetensors");
     let mut failed = Vec::new();
     for (name, most, mean_most) in [
-        ("grey.jpg", 1, 0.1),
-        ("rgb444.jpg", 3, 0.2),
+        ("grey.jpg", 1, 0.01),
+        ("rgb444.jpg", 2, 0.05),
         ("rgb422.jpg", 3, 0.2),
-        ("rgb420.jpg", 3, 0.2),
-        ("progressive.jpg", 3, 0.2),
-        ("lossy.webp", 1, 0.1),
+        ("rgb420.jpg", 4, 0.45),
+        ("progressive.jpg", 4, 0.45),
+        ("lossy.webp", 0, 0.0),
     ] {
         let (max, mean) = differences(&open(name).to_rgb(), &bytes(&expected[name]));
         if max > most || mean > mean_most {
@@ -369,6 +370,8 @@ fn no_part_of_a_file_passes_for_the_whole() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever damage does, it ends in a picture or in an error.
     #[test]
     fn damage_never_panics(
@@ -405,7 +408,8 @@ fn real_photos_are_resized_as_by_pillow() {
     }
 }
 
-/// A photo and its published preprocessing.
+/// A photo and its published preprocessing. Pillow reproduces it to the bit; what is left here is the
+/// JPEG decoder's.
 #[test]
 #[cfg_attr(not(shared_data), ignore = "needs ../shared/data")]
 fn the_reference_photo_of_clip_is_preprocessed_as_published() {
@@ -420,7 +424,7 @@ fn the_reference_photo_of_clip_is_preprocessed_as_published() {
     let max = differences.iter().copied().fold(0.0, f32::max);
     let mean = differences.iter().sum::<f32>() / differences.len() as f32;
     assert!(
-        max < 2.5 && mean < 0.05,
+        max < 1.5 && mean < 0.02,
         "in grey levels: max {max}, mean {mean}"
     );
 }
