@@ -64,8 +64,10 @@ impl Content {
         };
         let n = self.ids.len();
         for (values, largest) in [(&self.patches, largest), (&self.class, f32::MAX)] {
-            // The negated comparison catches what is not a number too.
-            if let Some(at) = values.iter().position(|x| !(x.abs() <= largest)) {
+            if let Some(at) = values
+                .iter()
+                .position(|x| !x.is_finite() || x.abs() > largest)
+            {
                 return Err(Error::FeatureRange {
                     image: self.ids[at / (values.len() / n)].clone(),
                     value: values[at],
