@@ -44,4 +44,4 @@ pub use features::{CacheKey, FeatureCache, encode};
 pub use optim::{Adam, AdamParams};
 pub use run::{Environment, Line, Start};
 pub use stage::Stage;
-pub use trainer::{Backbone, Trained, train};
+pub use trainer::{Backbone, Trained, open_dataset, train};

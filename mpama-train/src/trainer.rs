@@ -316,8 +316,12 @@ impl Session<'_> {
     }
 }
 
-/// The samples the settings ask for.
-fn open_dataset(config: &TrainConfig) -> Result<Dataset> {
+/// The samples the settings ask for: what [`train`] will learn from.
+///
+/// # Errors
+/// [`Error::Dataset`] if the folder is no dataset, lacks a category asked for, or has images of one
+/// label only.
+pub fn open_dataset(config: &TrainConfig) -> Result<Dataset> {
     let data = &config.data;
     let mut dataset = Dataset::open(&data.root, data.layout)?;
     if !data.categories.is_empty() {

@@ -1,0 +1,63 @@
+# list recipes
+default:
+    @just --list --unsorted
+
+# everything that has to pass
+[group('check')]
+ci:
+    .ci/run
+
+# formatting
+[group('check')]
+fmt:
+    cargo fmt --all --check
+
+# warnings are errors
+[group('check')]
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# all tests, or those whose names contain the arguments
+[group('check')]
+test *args:
+    cargo test --workspace --locked {{ args }}
+
+# documentation of every public item
+[group('check')]
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# licences and who may depend on what (cargo install cargo-deny)
+[group('check')]
+deny:
+    cargo deny check bans licenses sources
+
+# spelling (cargo install typos-cli)
+[group('check')]
+typos:
+    typos
+
+# train an adapter
+[group('use')]
+train *args:
+    cargo run --release -- train {{ args }}
+
+# measure an adapter
+[group('use')]
+eval *args:
+    cargo run --release -- eval {{ args }}
+
+# score images
+[group('use')]
+predict *args:
+    cargo run --release -- predict {{ args }}
+
+# rewrite the documents that are generated from the code
+[group('write')]
+docs:
+    MPAMA_UPDATE=1 cargo test -p mpama-cli reference
+
+# rewrite the test fixtures (needs tests/fixtures/requirements.txt)
+[group('write')]
+fixtures *recipes:
+    python3 tests/fixtures/generate.py {{ recipes }}

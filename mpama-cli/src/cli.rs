@@ -1,0 +1,331 @@
+//! What can be typed: types and words, no behaviour.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
+use mpama_core::DeviceChoice;
+
+use crate::settings::Assignment;
+
+/// The first screen. clap has no headings over subcommands (clap#1553), so the list is written by
+/// hand; a test sees that every command is in it exactly once.
+const FIRST_SCREEN: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Use         predict      score images, folders or standard input
+
+Make        train        train an adapter in two stages
+            eval         measure an adapter on datasets
+
+Look after  info         describe an adapter, backbone, run, dataset or image
+            config       show, check or write settings
+            completions  script for your shell
+
+Options:
+{options}
+
+Exit codes: 0 done, 1 the answer is no (`--exit-code`), 2 could not, 130 interrupted.
+Start with: mpama predict photo.jpg --clip CLIP_FOLDER --adapter ADAPTER_FOLDER --maps maps
+";
+
+/// Find defects in images of things you have no training images of.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mpama",
+    version,
+    about,
+    long_about = None,
+    help_template = FIRST_SCREEN,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    override_usage = "mpama <COMMAND> [OPTIONS]",
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "DEVICE",
+        default_value = "auto",
+        env = "MPAMA_DEVICE",
+        hide_env_values = true
+    )]
+    pub(crate) device: DeviceChoice,
+
+    /// Answer in JSON on stdout: one object, or one per line
+    #[arg(short, long, global = true)]
+    pub(crate) json: bool,
+
+    /// Say less: warnings and errors only; twice: nothing at all
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) quiet: u8,
+
+    /// Say more
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+
+    /// Colour the words
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    /// Show no progress while working
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// The commands, in the order of the first screen.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Score images, folders or standard input
+    Predict(Predict),
+    /// Train an adapter in two stages
+    Train(Train),
+    /// Measure an adapter on datasets
+    Eval(Eval),
+    /// Describe an adapter, backbone, run, dataset or image
+    Info(Info),
+    /// Show, check or write settings
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the completion script for a shell
+    Completions(Completions),
+}
+
+/// Which backbone, and which adapter on it.
+#[derive(Debug, Args)]
+pub(crate) struct Model {
+    /// Folder of a CLIP in the Hugging Face layout
+    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub(crate) clip: Option<PathBuf>,
+
+    /// Folder of a trained adapter
+    #[arg(long, value_name = "DIR", env = "MPAMA_ADAPTER", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub(crate) adapter: Option<PathBuf>,
+}
+
+/// `mpama predict`.
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// Images, folders (searched to the bottom), patterns, or `-` for the bytes of one image on stdin
+    #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
+    pub(crate) inputs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) model: Model,
+
+    /// Call an image anomalous from this score on; without it, the adapter's own threshold is used
+    #[arg(long, value_name = "T", value_parser = parse_threshold)]
+    pub(crate) threshold: Option<f32>,
+
+    /// Write a heatmap for every image: NAME.map.png
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) maps: Option<PathBuf>,
+
+    /// With --maps: also write the heatmap over the image, NAME.overlay.png
+    #[arg(long, requires = "maps")]
+    pub(crate) overlay: bool,
+
+    /// Print at the end, highest score first, instead of in the order of the inputs
+    #[arg(long, value_name = "BY")]
+    pub(crate) sort: Option<SortBy>,
+
+    /// Print only the N highest scores
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+
+    /// Exit with 1 if any image is anomalous
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// Turn images as their EXIF orientation says (training ignores it)
+    #[arg(long)]
+    pub(crate) exif: bool,
+}
+
+/// What `--sort` sorts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SortBy {
+    // Highest first.
+    Score,
+}
+
+/// Where settings come from, beyond the defaults.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// Settings in TOML; `mpama config init` writes one with every default
+    #[arg(long, value_name = "FILE", env = "MPAMA_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Change one setting, as in `stage-one.epochs=5`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Assignment>,
+}
+
+/// `mpama train`.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Dataset to learn from: a folder with normal and anomalous images, and masks
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Folder of a CLIP in the Hugging Face layout
+    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub(crate) clip: Option<PathBuf>,
+
+    /// Run folder to create
+    #[arg(short, long, value_name = "RUN", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Run folder to continue where it stopped
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// How the dataset's folders are arranged: mvtec, yes-no or folder; recognised if not given
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) layout: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// Train the prompts (one), the experts on the prompts of the run to --resume (two), or both
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) stage: Option<Stages>,
+
+    /// Seed of every random number; the same as `--set seed=N`
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Check everything, say what would be done, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Which of the two stages to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stages {
+    One,
+    Two,
+    Both,
+}
+
+/// `mpama eval`.
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) model: Model,
+
+    /// Datasets to measure on
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Vec<PathBuf>,
+
+    /// How the datasets' folders are arranged: mvtec, yes-no or folder; recognised if not given
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) layout: Option<String>,
+
+    /// One row for every category, not only the mean
+    #[arg(long)]
+    pub(crate) per_category: bool,
+
+    /// Write the whole report as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) save: Option<PathBuf>,
+}
+
+/// `mpama info`.
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// Folder of an adapter, a CLIP, a run or a dataset; or an image
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `mpama config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Write a commented TOML with every setting and its default
+    Init {
+        /// File to create; `-` for stdout
+        #[arg(value_name = "FILE", default_value = "mpama.toml", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Show every setting's value and where it came from
+    Show(Settings),
+    /// Check a file of settings
+    Check {
+        /// The file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+}
+
+/// `mpama completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// A threshold is a score, and scores lie in [0, 1].
+fn parse_threshold(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        Ok(_) => Err("scores lie between 0 and 1".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_on_the_first_screen_exactly_once() {
+        let lines: Vec<Vec<&str>> = FIRST_SCREEN
+            .lines()
+            .skip_while(|line| !line.starts_with("Use "))
+            .take_while(|line| !line.starts_with("Options"))
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|word| !word.is_empty())
+                    .collect()
+            })
+            .collect();
+        for command in Cli::command().get_subcommands() {
+            let shown = lines
+                .iter()
+                .flatten()
+                .filter(|word| **word == command.get_name())
+                .count();
+            assert_eq!(shown, 1, "`{}`", command.get_name());
+        }
+        let listed = lines.iter().filter(|line| !line.is_empty()).count();
+        assert_eq!(
+            listed,
+            Cli::command().get_subcommands().count(),
+            "a command that is not there is listed"
+        );
+    }
+}

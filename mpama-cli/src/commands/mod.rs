@@ -1,0 +1,36 @@
+//! One file per command: gather inputs, call a crate, show the answer.
+
+mod completions;
+mod config;
+mod eval;
+mod info;
+mod plan;
+mod predict;
+mod train;
+mod watch;
+
+use crate::cli::{Cli, Command};
+use crate::output::Output;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// Done, and the answer is no.
+    No,
+    /// Stopped by the user, with its state saved.
+    Interrupted,
+}
+
+/// Does what was asked.
+pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
+    match &cli.command {
+        Command::Predict(args) => predict::run(args, &cli.global, output),
+        Command::Train(args) => train::run(args, &cli.global, output),
+        Command::Eval(args) => eval::run(args, &cli.global, output),
+        Command::Info(args) => info::run(args, output),
+        Command::Config(args) => config::run(args, output),
+        Command::Completions(args) => completions::run(args),
+    }
+}
