@@ -1,1 +1,25 @@
-//! placeholder
+//! Datasets on disk as lists of samples: which image, which mask, which label. Files are listed and
+//! paired, never decoded; there are no tensors here.
+//!
+//! [`Dataset::open`] recognises the [`Layout`] of a folder, pairs masks with images by their stem
+//! (never by position: one stray file would shift every pair) and lists whatever it could not place
+//! as [`Orphan`]s with a reason. The order of samples and their [`Dataset::index_hash`] depend on the
+//! files alone, not on the machine or on where the folder lies.
+//!
+//! To add a layout: a file in `layout/` with its `SHAPE`, `recognises` and `read`, and a variant of
+//! [`Layout`]; the compiler names the places that have to know it.
+
+mod dataset;
+mod error;
+#[cfg(test)]
+mod fake;
+mod index;
+mod layout;
+mod listing;
+mod sample;
+
+pub use dataset::{Counts, Dataset};
+pub use error::{Error, Result};
+pub use layout::{Layout, Split};
+pub use listing::IMAGE_EXTENSIONS;
+pub use sample::{Label, Orphan, Reason, Sample};

@@ -45,7 +45,11 @@ pub fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64) 
     let scale = b.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
     let mut worst = (0, 0.0);
     for (i, (x, y)) in a.iter().zip(&b).enumerate() {
-        assert!(x.is_finite(), "{what}: {x} at {:?}", position(i, ours.dims()));
+        assert!(
+            x.is_finite(),
+            "{what}: {x} at {:?}",
+            position(i, ours.dims())
+        );
         let difference = (x - y).abs() / scale;
         if difference > worst.1 {
             worst = (i, difference);
@@ -69,4 +73,19 @@ fn position(mut flat: usize, dims: &[usize]) -> Vec<usize> {
         flat /= size.max(&1);
     }
     at
+}
+
+/// Repeatable values in [-1, 1), different for every `salt`: scattered, not random.
+pub fn scattered(shape: &[usize], salt: usize) -> Tensor {
+    let count: usize = shape.iter().product();
+    let value = |i: usize| {
+        let x = ((i + 1) * 2_654_435_761 + salt * 40_503 + 12_345) % 1_000_003;
+        (x * x % 1_000_003) as f32 / 500_001.5 - 1.0
+    };
+    Tensor::from_vec(
+        (0..count).map(value).collect::<Vec<f32>>(),
+        shape,
+        &Device::Cpu,
+    )
+    .unwrap_or_else(|error| panic!("shape {shape:?}: {error}"))
 }

@@ -3,4 +3,6 @@
 pub mod activation;
 pub mod layer_norm;
 pub mod linear;
+pub mod normalize;
+pub mod resize;
 pub mod softmax;

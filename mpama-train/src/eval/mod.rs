@@ -1,1 +1,29 @@
 //! Measuring: metrics on plain slices, and an adapter measured on a dataset.
+//!
+//! Every metric is exact, ranks equal scores together, and is `None` where its definition has no
+//! value: one class only, no sample, no region. Values are fractions, not percentages. Scores that
+//! are not finite are an error, as they are to scikit-learn.
+//!
+//! [`auroc`], [`average_precision`] and [`f1_max`] take the scores and labels of images;
+//! [`PixelMetrics`] collects anomaly maps one by one and gives the same three over pixels, together
+//! with [`aupro`] and [`aupro_200`]. These last two are different measures with one name in the
+//! literature and must not share a table column.
+
+mod ap;
+mod auroc;
+mod error;
+mod f1;
+mod pixels;
+mod pro;
+mod pro_200;
+mod ranking;
+mod regions;
+
+pub use ap::average_precision;
+pub use auroc::auroc;
+pub use error::MetricError;
+pub use f1::{F1, f1_max};
+pub use pixels::{PixelMap, PixelMetrics, PixelScores};
+pub use pro::{AUPRO_LIMIT, aupro};
+pub use pro_200::aupro_200;
+pub use regions::{Regions, label_regions};

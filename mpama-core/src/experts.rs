@@ -1,0 +1,199 @@
+//! Mixture of visual experts (section 3.2 of the paper).
+//!
+//! A pool of one frozen projection `h_0`, learnable ones that start as copies of it, and the zero
+//! expert. The router sends every pooled token to its K most likely experts.
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, Device, Tensor, Var};
+use candle_nn::ops;
+
+use crate::config::{ExpertsConfig, Gates};
+use crate::error::{Error, Result};
+use crate::random;
+
+/// Frozen, learnable and zero experts with their router.
+///
+/// Order in the pool: the frozen one, the learnable ones, the zero one. Weights are `[D, W]` and
+/// `[pool, W]`, the layout of `torch.nn.Linear`; there are no biases.
+#[derive(Debug, Clone)]
+pub struct ExpertPool {
+    config: ExpertsConfig,
+    frozen: Tensor,
+    learnable: Vec<Tensor>,
+    router: Tensor,
+}
+
+/// Which experts a set of tokens went to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routing {
+    /// K experts of each token, most likely first, `[N · K]`.
+    pub chosen: Vec<usize>,
+    /// K.
+    pub top_k: usize,
+}
+
+impl Routing {
+    /// Share of all choices that each of `pool` experts got; sums to 1.
+    pub fn usage(&self, pool: usize) -> Vec<f64> {
+        let mut counts = vec![0usize; pool];
+        for &expert in &self.chosen {
+            counts[expert] += 1;
+        }
+        counts
+            .iter()
+            .map(|c| *c as f64 / self.chosen.len().max(1) as f64)
+            .collect()
+    }
+}
+
+/// Names of the router's and the learnable experts' weights.
+const ROUTER: &str = "router.weight";
+fn expert_name(index: usize) -> String {
+    format!("experts.{index}.weight")
+}
+
+impl ExpertPool {
+    /// Variables of a fresh pool: every learnable expert a copy of `projection` `[D, W]`, the router
+    /// uniform in ±1/√W as `torch.nn.Linear` (zeros would never leave the first two experts).
+    pub fn init(
+        config: &ExpertsConfig,
+        projection: &Tensor,
+        seed: u64,
+    ) -> Result<BTreeMap<String, Var>> {
+        let width = projection.dim(1)?;
+        let bound = 1.0 / (width as f64).sqrt();
+        let seed = config.router_seed.unwrap_or(seed);
+        let router = random::uniform(
+            &[config.pool(), width],
+            bound,
+            seed,
+            ROUTER,
+            projection.device(),
+        )?;
+        let mut vars = BTreeMap::from([(ROUTER.to_string(), Var::from_tensor(&router)?)]);
+        for i in 1..=config.learnable {
+            vars.insert(expert_name(i), Var::from_tensor(&projection.copy()?)?);
+        }
+        Ok(vars)
+    }
+
+    /// A pool over `weights` named as [`ExpertPool::init`] names them, with the frozen `projection`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a weight of another shape, [`Error::Setting`] for a missing one.
+    pub fn new(
+        config: &ExpertsConfig,
+        projection: &Tensor,
+        weights: &BTreeMap<String, Tensor>,
+    ) -> Result<Self> {
+        let take = |name: &str, rows: usize| -> Result<Tensor> {
+            let weight = weights.get(name).ok_or_else(|| {
+                Error::setting("experts.learnable", &format!("a tensor `{name}`"), "none")
+            })?;
+            let expected = vec![rows, projection.dim(1)?];
+            if weight.dims() != expected {
+                let found = weight.dims().to_vec();
+                return Err(Error::Shape {
+                    what: name.into(),
+                    expected,
+                    found,
+                });
+            }
+            Ok(weight.clone())
+        };
+        Ok(ExpertPool {
+            config: config.clone(),
+            frozen: projection.clone(),
+            learnable: (1..=config.learnable)
+                .map(|i| take(&expert_name(i), projection.dim(0)?))
+                .collect::<Result<_>>()?,
+            router: take(ROUTER, config.pool())?,
+        })
+    }
+
+    /// `Σ e_i h_i(v̄)` of every token, before its L2 norm.
+    ///
+    /// `tokens` `[N, W]` pooled tokens; `frozen` `[N, D]` their images under `h_0`, which are
+    /// already known (`pool(z)`). Returns `[N, D]`. Only tokens routed to a learnable expert are
+    /// multiplied by it, the zero expert costs nothing; [`ExpertPool::forward_dense`] is the long way.
+    pub fn forward(&self, tokens: &Tensor, frozen: &Tensor) -> Result<(Tensor, Routing)> {
+        let (gates, routing) = self.gates(tokens)?;
+        let mut mixed = frozen.broadcast_mul(&gates.narrow(1, 0, 1)?)?;
+        for (i, weight) in self.learnable.iter().enumerate() {
+            let expert = i + 1;
+            let mut rows: Vec<u32> = (0..tokens.dim(0)? as u32)
+                .filter(|&n| routing.of(n as usize).contains(&expert))
+                .collect();
+            if rows.is_empty() {
+                // Its gate is 0 on every token, so any one of them gives a zero and a zero gradient.
+                rows.push(0);
+            }
+            let rows = Tensor::new(rows, tokens.device())?;
+            let own = tokens.index_select(&rows, 0)?.matmul(&weight.t()?)?; // [n, D]
+            let gate = gates
+                .narrow(1, expert, 1)?
+                .contiguous()?
+                .index_select(&rows, 0)?; // [n, 1]
+            mixed = mixed.index_add(&rows, &own.broadcast_mul(&gate)?, 0)?;
+        }
+        Ok((mixed, routing))
+    }
+
+    /// The paper's formula as written: every expert on every token, gates masked to the top K.
+    pub fn forward_dense(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (gates, _) = self.gates(tokens)?;
+        let mut mixed = tokens
+            .matmul(&self.frozen.t()?)?
+            .broadcast_mul(&gates.narrow(1, 0, 1)?)?;
+        for (i, weight) in self.learnable.iter().enumerate() {
+            let own = tokens.matmul(&weight.t()?)?;
+            mixed = (mixed + own.broadcast_mul(&gates.narrow(1, i + 1, 1)?)?)?;
+        }
+        Ok(mixed)
+    }
+
+    /// Gates `[N, pool]`, zero outside each token's top K, and the choice itself. Of equal logits the
+    /// lower index wins.
+    pub fn gates(&self, tokens: &Tensor) -> Result<(Tensor, Routing)> {
+        let logits = tokens.matmul(&self.router.t()?)?; // [N, pool]
+        let routing = top_k(
+            &logits.detach().to_device(&Device::Cpu)?.to_vec2()?,
+            self.config.top_k,
+        );
+        let pool = self.config.pool();
+        let mut mask = vec![0f32; logits.elem_count()];
+        for (n, chosen) in routing.chosen.chunks(routing.top_k).enumerate() {
+            chosen
+                .iter()
+                .for_each(|expert| mask[n * pool + expert] = 1.0);
+        }
+        let mask = Tensor::from_vec(mask, logits.shape(), logits.device())?;
+        let gates = (ops::softmax(&logits, D::Minus1)? * mask)?;
+        let gates = match self.config.gates {
+            Gates::Masked => gates,
+            Gates::Renormalised => gates.broadcast_div(&gates.sum_keepdim(D::Minus1)?)?,
+        };
+        Ok((gates, routing))
+    }
+}
+
+impl Routing {
+    /// Experts of token `n`, most likely first.
+    pub fn of(&self, n: usize) -> &[usize] {
+        &self.chosen[n * self.top_k..(n + 1) * self.top_k]
+    }
+}
+
+fn top_k(logits: &[Vec<f32>], k: usize) -> Routing {
+    let mut chosen = Vec::with_capacity(logits.len() * k);
+    for row in logits {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&a, &b| row[b].total_cmp(&row[a])); // stable: ties keep their order
+        chosen.extend_from_slice(&order[..k]);
+    }
+    Routing { chosen, top_k: k }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+use candle_core::Tensor;
+
+use crate::config::LossConfig;
+use crate::error::Result;
+
+/// Focal loss (Lin et al. 2018; constants as in AnomalyCLIP's `FocalLoss`).
+///
+/// `map` and `mask` `[B, H, W]`. With q the probability given to a pixel's true class, AnomalyCLIP's
+/// one-hot vector clamped to `[ε, 1 − ε]` and its `+ ε` make `p_t = q (1 − 2ε) + 2ε`; the loss is the
+/// mean of `−(1 − p_t)^γ log p_t`. Finite for every q in [0, 1] while ε is above 0.
+pub fn focal(map: &Tensor, mask: &Tensor, config: &LossConfig) -> Result<Tensor> {
+    let epsilon = config.focal_epsilon;
+    // q = (1 − m) + (2m − 1) S_a, so p_t = offset + slope · S_a with constants of the mask alone.
+    let slope = mask.affine(2.0 * (1.0 - 2.0 * epsilon), 2.0 * epsilon - 1.0)?;
+    let offset = mask.affine(2.0 * epsilon - 1.0, 1.0)?;
+    let truth = ((map * slope)? + offset)?;
+    let miss = truth.affine(-1.0, 1.0)?;
+    let weight = match config.focal_gamma {
+        2.0 => miss.sqr()?,
+        // Above 1 only by rounding, and a negative base would make NaN.
+        gamma => miss.relu()?.powf(gamma)?,
+    };
+    let mut loss = (weight * truth.log()?)?.neg()?;
+    if let Some(alpha) = config.focal_alpha {
+        loss = (loss * mask.affine(2.0 * alpha - 1.0, 1.0 - alpha)?)?;
+    }
+    Ok(loss.mean_all()?)
+}

@@ -1,0 +1,86 @@
+//! The losses of equations 3 to 6.
+//!
+//! Everything here works on one channel, the enlarged abnormal map `S_a`: the normal map is
+//! `1 − S_a`, and bilinear weights sum to one, so the published two-channel forms have the same value
+//! and gradient (tested). Maps are probabilities `[B, H, W]`; masks are 0 or 1 of the same shape.
+
+mod dice;
+mod focal;
+mod hinge;
+
+pub use dice::dice;
+pub use focal::focal;
+pub use hinge::hinge;
+
+use candle_core::Tensor;
+
+use crate::config::LossConfig;
+use crate::error::Result;
+
+/// One step's losses, all scalars. `total` is what is differentiated; the parts are already weighted
+/// and sum to it.
+#[derive(Debug, Clone)]
+pub struct Losses {
+    /// Equation 5 or 6.
+    pub total: Tensor,
+    /// Equation 3; absent in stage two.
+    pub global: Option<Tensor>,
+    /// Focal part of equation 4, over all perceptions.
+    pub focal: Tensor,
+    /// Dice parts of equation 4, over all perceptions.
+    pub dice: Tensor,
+    /// λ times the hinge loss, over all perceptions.
+    pub hinge: Tensor,
+}
+
+impl Losses {
+    /// `L_local + λ L_hinge` over the enlarged maps of all perceptions, each `[B, H, W]`, and
+    /// `L_global` if there is one.
+    pub fn new(
+        maps: &[Tensor],
+        masks: &Tensor,
+        global: Option<Tensor>,
+        config: &LossConfig,
+    ) -> Result<Self> {
+        let zero = Tensor::zeros((), masks.dtype(), masks.device())?;
+        let (mut focals, mut dices, mut hinges) = (zero.clone(), zero.clone(), zero);
+        let normal = masks.affine(-1.0, 1.0)?;
+        for map in maps {
+            let complement = map.affine(-1.0, 1.0)?;
+            focals = (focals + focal(map, masks, config)?)?;
+            dices = (dices + dice(map, masks, config.dice_smooth)?)?;
+            dices = (dices + dice(&complement, &normal, config.dice_smooth)?)?;
+            if config.hinge > 0.0 {
+                hinges = (hinges + hinge(map, masks, config)?)?;
+            }
+        }
+        let (focal, dice) = ((focals * config.local)?, (dices * config.local)?);
+        let hinge = (hinges * config.hinge)?;
+        let mut total = ((&focal + &dice)? + &hinge)?;
+        if let Some(global) = &global {
+            total = (total + global)?;
+        }
+        Ok(Losses {
+            total,
+            global,
+            focal,
+            dice,
+            hinge,
+        })
+    }
+}
+
+/// Cross-entropy of two-class logits given as their difference (equation 3).
+///
+/// `margin` `[B]` is the abnormal minus the normal logit, `labels` `[B]` 0 or 1. The paper writes the
+/// cross-entropy of probabilities; this is the usual one of logits, `−log P(y)`. With
+/// `x = margin · (1 − 2y)` it is `log(1 + eˣ) = max(x, 0) + log(1 + e^−|x|)`, finite for every
+/// finite margin.
+pub fn cross_entropy(margin: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let x = (margin * labels.affine(-2.0, 1.0)?)?;
+    let tail = (x.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    Ok((x.relu()? + tail)?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Var};
+
+use super::*;
+
+const SHAPE: (usize, usize, usize) = (2, 6, 5);
+
+/// Scattered over (0.02, 0.98): nearer to the ends a logarithm leaves finite differences too coarse.
+fn noise(seed: usize) -> Vec<f64> {
+    let step = |i: usize| ((i * 7919 + seed * 104_729) % 1009) as f64 / 1009.0;
+    (0..60).map(|i| 0.02 + 0.96 * step(i)).collect()
+}
+
+fn map() -> Var {
+    Var::from_vec(noise(1), SHAPE, &Device::Cpu).unwrap()
+}
+
+fn mask() -> Tensor {
+    let values = noise(2)
+        .into_iter()
+        .map(|v| f64::from(u8::from(v > 0.7)))
+        .collect::<Vec<_>>();
+    Tensor::from_vec(values, SHAPE, &Device::Cpu).unwrap()
+}
+
+fn value(x: &Tensor) -> f64 {
+    x.to_scalar().unwrap()
+}
+
+/// AnomalyCLIP's two-channel loss as published: one-hot clamped, `+ ε`, both dices.
+fn two_channels(abnormal: &Tensor, mask: &Tensor, config: &LossConfig) -> Tensor {
+    let (low, high) = (config.focal_epsilon, 1.0 - config.focal_epsilon);
+    let normal = abnormal.affine(-1.0, 1.0).unwrap();
+    let empty = mask.affine(-1.0, 1.0).unwrap();
+    let truth = (normal.mul(&empty.clamp(low, high).unwrap()).unwrap()
+        + abnormal.mul(&mask.clamp(low, high).unwrap()).unwrap())
+    .unwrap();
+    let truth = (truth + config.focal_epsilon).unwrap();
+    let miss = truth
+        .affine(-1.0, 1.0)
+        .unwrap()
+        .powf(config.focal_gamma)
+        .unwrap();
+    let focal = (miss * truth.log().unwrap())
+        .unwrap()
+        .neg()
+        .unwrap()
+        .mean_all()
+        .unwrap();
+    let dices = (dice(&normal, &empty, 1.0).unwrap() + dice(abnormal, mask, 1.0).unwrap()).unwrap();
+    (focal + dices).unwrap()
+}
+
+#[test]
+fn one_channel_equals_two_in_value_and_gradient() {
+    let config = LossConfig {
+        hinge: 0.0,
+        ..LossConfig::default()
+    };
+    let (map, mask) = (map(), mask());
+    let short = Losses::new(&[map.as_tensor().clone()], &mask, None, &config)
+        .unwrap()
+        .total;
+    let long = two_channels(map.as_tensor(), &mask, &config);
+    assert!((value(&short) - value(&long)).abs() < 1e-12);
+    let short = short
+        .backward()
+        .unwrap()
+        .get(map.as_tensor())
+        .unwrap()
+        .clone();
+    let long = long
+        .backward()
+        .unwrap()
+        .get(map.as_tensor())
+        .unwrap()
+        .clone();
+    let worst = (short - long).unwrap().abs().unwrap().max_all().unwrap();
+    assert!(value(&worst) < 1e-12);
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let config = LossConfig {
+        focal_alpha: Some(0.3),
+        focal_gamma: 1.5,
+        ..LossConfig::default()
+    };
+    let (map, mask) = (map(), mask());
+    let total = |map: &Tensor| {
+        Losses::new(std::slice::from_ref(map), &mask, None, &config)
+            .unwrap()
+            .total
+    };
+    let grads = total(map.as_tensor()).backward().unwrap();
+    let analytic: Vec<f64> = grads
+        .get(map.as_tensor())
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1()
+        .unwrap();
+    for i in 0..60 {
+        let shifted = |step: f64| {
+            let mut values = noise(1);
+            values[i] += step;
+            value(&total(
+                &Tensor::from_vec(values, SHAPE, &Device::Cpu).unwrap(),
+            ))
+        };
+        let numeric = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
+        assert!(
+            (numeric - analytic[i]).abs() < 1e-6,
+            "pixel {i}: {numeric} {}",
+            analytic[i]
+        );
+    }
+}
+
+#[test]
+fn hinge_of_an_empty_set_is_zero_and_the_rest_stays() {
+    let config = LossConfig::default();
+    let all_normal = Tensor::zeros(SHAPE, DType::F64, &Device::Cpu).unwrap();
+    let map = map();
+    let expected: f64 = noise(1).iter().map(|v| (v - 0.5).max(0.0)).sum::<f64>() / 60.0;
+    assert!(
+        (value(&hinge(map.as_tensor(), &all_normal, &config).unwrap()) - expected).abs() < 1e-12
+    );
+    let all_anomalous = Tensor::ones(SHAPE, DType::F64, &Device::Cpu).unwrap();
+    let expected: f64 = noise(1).iter().map(|v| (0.5 - v).max(0.0)).sum::<f64>() / 60.0;
+    assert!(
+        (value(&hinge(map.as_tensor(), &all_anomalous, &config).unwrap()) - expected).abs() < 1e-12
+    );
+}
+
+#[test]
+fn saturated_maps_stay_finite() {
+    let mask = mask().to_dtype(DType::F32).unwrap();
+    for level in [0.0f32, 1.0] {
+        let map = Var::from_tensor(&Tensor::full(level, SHAPE, &Device::Cpu).unwrap()).unwrap();
+        let losses = Losses::new(
+            &[map.as_tensor().clone()],
+            &mask,
+            None,
+            &LossConfig::default(),
+        )
+        .unwrap();
+        assert!(losses.total.to_scalar::<f32>().unwrap().is_finite());
+        let grads = losses.total.backward().unwrap();
+        let grad: Vec<f32> = grads
+            .get(map.as_tensor())
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap();
+        assert!(grad.iter().all(|g| g.is_finite()), "level {level}");
+    }
+}
+
+#[test]
+fn cross_entropy_is_finite_far_out_and_right_near_zero() {
+    let labels = Tensor::new(&[0f64, 1.0, 1.0, 0.0], &Device::Cpu).unwrap();
+    let margin = Tensor::new(&[0.3f64, -1.2, 400.0, 400.0], &Device::Cpu).unwrap();
+    let expected = ((1.0 + 0.3f64.exp()).ln() + (1.0 + 1.2f64.exp()).ln() + 0.0 + 400.0) / 4.0;
+    assert!((value(&cross_entropy(&margin, &labels).unwrap()) - expected).abs() < 1e-12);
+}

@@ -1,0 +1,65 @@
+//! Separable linear maps of the plane as two matrix products: pooling and bilinear resizing.
+//!
+//! Candle's bilinear upsampling has no backward and its average pooling is wrong for stride 1, so
+//! both are written `rows · x · colsᵀ`, which is exact and differentiable.
+
+use candle_core::{Device, Result, Tensor};
+
+/// A linear map of one axis, dense and row-major `[to, from]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AxisMap {
+    /// Length of the result.
+    pub to: usize,
+    /// Length of the input.
+    pub from: usize,
+    /// Weights, `to · from` of them.
+    pub weights: Vec<f32>,
+}
+
+impl AxisMap {
+    /// The map whose row `i` has `weights(i)` as its `(column, weight)` pairs, summed.
+    pub fn new<I: IntoIterator<Item = (usize, f64)>>(
+        to: usize,
+        from: usize,
+        weights: impl Fn(usize) -> I,
+    ) -> Self {
+        let mut dense = vec![0f64; to * from];
+        for row in 0..to {
+            for (column, weight) in weights(row) {
+                dense[row * from + column] += weight;
+            }
+        }
+        AxisMap {
+            to,
+            from,
+            weights: dense.into_iter().map(|w| w as f32).collect(),
+        }
+    }
+
+    /// Linear interpolation between `from` samples at the positions `at(i)`, in samples, clamped to
+    /// the first and the last one.
+    pub fn bilinear(to: usize, from: usize, at: impl Fn(usize) -> f64) -> Self {
+        AxisMap::new(to, from, |row| {
+            let t = at(row).clamp(0.0, (from - 1) as f64);
+            let low = t.floor() as usize;
+            let high = (low + 1).min(from - 1);
+            [(low, 1.0 - t.fract()), (high, t.fract())]
+        })
+    }
+
+    /// As a tensor `[to, from]`.
+    pub fn tensor(&self, device: &Device) -> Result<Tensor> {
+        Tensor::from_slice(&self.weights, (self.to, self.from), device)
+    }
+}
+
+/// `rows · x · colsᵀ` for each plane of `x` `[N, H, W]`, with `rows` `[H', H]` and `cols` `[W', W]`:
+/// `[N, H', W']`. Differentiable in `x`.
+pub fn separable(x: &Tensor, rows: &Tensor, cols: &Tensor) -> Result<Tensor> {
+    let (n, h, w) = x.dims3()?;
+    let (to_w, to_h) = (cols.dim(0)?, rows.dim(0)?);
+    let x = x.contiguous()?.reshape((n * h, w))?.matmul(&cols.t()?)?; // [N·H, W']
+    let x = x.reshape((n, h, to_w))?.transpose(1, 2)?.contiguous()?; // [N, W', H]
+    let x = x.reshape((n * to_w, h))?.matmul(&rows.t()?)?; // [N·W', H']
+    x.reshape((n, to_w, to_h))?.transpose(1, 2)?.contiguous()
+}

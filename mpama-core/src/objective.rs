@@ -1,0 +1,210 @@
+//! What each training stage minimises, and over which variables (equations 5 and 6).
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::clip::{ClipTokenizer, TextTower};
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::experts::ExpertPool;
+use crate::loss::{Losses, cross_entropy};
+use crate::perception::Perception;
+use crate::prompt::{PromptLearner, TextVectors};
+use crate::score;
+
+/// Frozen features of a batch of images, with their truth. All f32.
+#[derive(Debug, Clone)]
+pub struct FeatureBatch {
+    /// `v̄` `[B, T, W]`.
+    pub patches: Tensor,
+    /// Class tokens `[B, W]`, not projected.
+    pub class: Tensor,
+    /// Rows and columns of patches; their product is T.
+    pub grid: (usize, usize),
+    /// 1 on anomalous pixels, else 0, `[B, H, W]` at the network's input size.
+    pub masks: Tensor,
+    /// 1 for anomalous images, else 0, `[B]`.
+    pub labels: Tensor,
+}
+
+/// A loss over named variables: what a training loop needs to know of a stage.
+pub trait Objective {
+    /// Trainable variables by name.
+    fn vars(&self) -> &BTreeMap<String, Var>;
+    /// The losses of one batch, differentiable in every variable.
+    ///
+    /// # Errors
+    /// If the batch's shapes do not belong together.
+    fn loss(&self, batch: &FeatureBatch) -> Result<Losses>;
+}
+
+/// MPA: learns prompts, `L_global + L_local + λ L_hinge` (equation 5). The text tower runs in every
+/// step, the vision tower never.
+#[derive(Debug)]
+pub struct StageOne {
+    config: ModelConfig,
+    text: TextTower,
+    prompts: PromptLearner,
+    projection: Tensor,
+}
+
+impl StageOne {
+    /// Fresh prompts drawn from `seed`. `projection` is the vision tower's, `[D, W]`.
+    ///
+    /// # Errors
+    /// As [`PromptLearner::new`].
+    pub fn new(
+        config: &ModelConfig,
+        text: TextTower,
+        tokenizer: &ClipTokenizer,
+        projection: &Tensor,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let prompts = PromptLearner::new(config, &text, tokenizer, seed, device)?;
+        Ok(StageOne {
+            config: config.clone(),
+            text,
+            prompts,
+            projection: projection.clone(),
+        })
+    }
+
+    /// The prompts as they stand, through the text tower, without a graph behind them.
+    pub fn text_vectors(&self) -> Result<TextVectors> {
+        let TextVectors { global, local } = self.prompts.text_vectors(&self.text)?;
+        Ok(TextVectors {
+            global: global.detach(),
+            local: local.detach(),
+        })
+    }
+}
+
+impl Objective for StageOne {
+    fn vars(&self) -> &BTreeMap<String, Var> {
+        self.prompts.vars()
+    }
+
+    fn loss(&self, batch: &FeatureBatch) -> Result<Losses> {
+        let config = &self.config;
+        let levels = batch.levels(config)?;
+        let projected = score::project(&batch.patches, &self.projection)?;
+        let lengths = score::pooled_lengths(&projected, &levels)?;
+        let text = self.prompts.text_vectors(&self.text)?;
+        let maps = score::prompt_maps(&projected, &lengths, &levels, &text, config.temperature)?;
+        let class = score::project(&batch.class, &self.projection)?;
+        let margin = score::global_margin(&class, &text, config.temperature)?;
+        let global = cross_entropy(&margin, &batch.labels)?;
+        Losses::new(
+            &enlarged(&maps, &levels)?,
+            &batch.masks,
+            Some(global),
+            &config.loss,
+        )
+    }
+}
+
+/// MPAMA: learns router and experts, `L_local + λ L_hinge` (equation 6). Neither tower runs.
+#[derive(Debug)]
+pub struct StageTwo {
+    config: ModelConfig,
+    text: TextVectors,
+    projection: Tensor,
+    vars: BTreeMap<String, Var>,
+}
+
+impl StageTwo {
+    /// Experts that start as copies of `projection` `[D, W]` and a router drawn from `seed`, for the
+    /// frozen text vectors of stage one.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn new(
+        config: &ModelConfig,
+        text: TextVectors,
+        projection: &Tensor,
+        seed: u64,
+    ) -> Result<Self> {
+        config.validate()?;
+        Ok(StageTwo {
+            vars: ExpertPool::init(&config.experts, projection, seed)?,
+            config: config.clone(),
+            text,
+            projection: projection.clone(),
+        })
+    }
+
+    /// The text vectors it was given.
+    pub fn text_vectors(&self) -> &TextVectors {
+        &self.text
+    }
+}
+
+impl Objective for StageTwo {
+    fn vars(&self) -> &BTreeMap<String, Var> {
+        &self.vars
+    }
+
+    fn loss(&self, batch: &FeatureBatch) -> Result<Losses> {
+        let config = &self.config;
+        let levels = batch.levels(config)?;
+        let weights = self
+            .vars
+            .iter()
+            .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+        let experts = ExpertPool::new(&config.experts, &self.projection, &weights.collect())?;
+        let projected = score::project(&batch.patches, &self.projection)?;
+        let mut maps = Vec::with_capacity(levels.len());
+        for (i, level) in levels.iter().enumerate() {
+            let tokens = expert_tokens(&experts, level, &batch.patches, &projected)?;
+            maps.push(score::token_map(
+                &tokens,
+                &self.text,
+                i,
+                config.temperature,
+            )?);
+        }
+        Losses::new(&enlarged(&maps, &levels)?, &batch.masks, None, &config.loss)
+    }
+}
+
+/// Pooled tokens of one level through the experts: `[B, H_p·W_p, D]`, not normalised.
+///
+/// `patches` `[B, T, W]` and their frozen projection `projected` `[B, T, D]`: pooling commutes with
+/// `h_0`, so the frozen expert's share is pooled, not multiplied again.
+pub(crate) fn expert_tokens(
+    experts: &ExpertPool,
+    level: &Perception,
+    patches: &Tensor,
+    projected: &Tensor,
+) -> Result<Tensor> {
+    let pooled = level.pool_tokens(patches)?;
+    let frozen = level.pool_tokens(projected)?;
+    let (b, t, d) = frozen.dims3()?;
+    let (mixed, _) = experts.forward(&pooled.flatten(0, 1)?, &frozen.flatten(0, 1)?)?;
+    Ok(mixed.reshape((b, t, d))?)
+}
+
+pub(crate) fn enlarged(maps: &[Tensor], levels: &[Perception]) -> Result<Vec<Tensor>> {
+    maps.iter()
+        .zip(levels)
+        .map(|(map, level)| level.upsample(map))
+        .collect()
+}
+
+impl FeatureBatch {
+    fn levels(&self, config: &ModelConfig) -> Result<Vec<Perception>> {
+        let size = config.image_size;
+        let (b, h, w) = self.masks.dims3()?;
+        if (h, w) != (size.height, size.width) {
+            let expected = vec![b, size.height, size.width];
+            return Err(Error::Shape {
+                what: "masks".into(),
+                expected,
+                found: vec![b, h, w],
+            });
+        }
+        Perception::levels(&config.perception, self.grid, size, self.patches.device())
+    }
+}

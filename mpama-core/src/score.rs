@@ -1,0 +1,90 @@
+//! From features and text vectors to maps and image scores (equation 1 and section 3.2, inference).
+//!
+//! A softmax over {normal, abnormal} is a sigmoid of the difference, so only the abnormal channel is
+//! ever computed and text vectors enter as `ℓ_a − ℓ_n`.
+
+use candle_core::{D, Tensor};
+use candle_nn::ops::sigmoid;
+
+use crate::error::Result;
+use crate::nn::normalize::{length, unit_length};
+use crate::perception::Perception;
+use crate::prompt::TextVectors;
+
+/// `h`: patch or class tokens `[.., W]` through the frozen projection `[D, W]`, to `[.., D]`.
+pub fn project(tokens: &Tensor, projection: &Tensor) -> Result<Tensor> {
+    let mut dims = tokens.dims().to_vec();
+    let width = dims.pop().unwrap_or(0);
+    dims.push(projection.dim(0)?);
+    Ok(tokens
+        .contiguous()?
+        .reshape(((), width))?
+        .matmul(&projection.t()?)?
+        .reshape(dims)?)
+}
+
+/// `(⟨g̃_a, f⟩ − ⟨g̃_n, f⟩) / τ`, the log odds that an image is anomalous: `[B]`.
+///
+/// `class` `[B, D]`, projected; normalised here.
+pub fn global_margin(class: &Tensor, text: &TextVectors, temperature: f64) -> Result<Tensor> {
+    let odds = unit_length(class)?.matmul(&difference(&text.global)?.unsqueeze(1)?)?; // [B, 1]
+    Ok((odds.squeeze(1)? / temperature)?)
+}
+
+/// Equation 1 for tokens of one level: `S_a^p` `[B, H_p·W_p]`.
+///
+/// `tokens` `[B, H_p·W_p, D]`, normalised here; `level` is the index p has in the text vectors.
+pub fn token_map(
+    tokens: &Tensor,
+    text: &TextVectors,
+    level: usize,
+    temperature: f64,
+) -> Result<Tensor> {
+    let (b, t, d) = tokens.dims3()?;
+    let direction = difference(&text.local.get(level)?)?.unsqueeze(1)?; // [D, 1]
+    let odds = unit_length(tokens)?
+        .reshape((b * t, d))?
+        .matmul(&direction)?;
+    Ok(sigmoid(&(odds.reshape((b, t))? / temperature)?)?)
+}
+
+/// Lengths of the pooled projected tokens, per level `[B, H_p·W_p]`.
+///
+/// They do not depend on the prompts: the constant half of [`prompt_maps`].
+pub fn pooled_lengths(projected: &Tensor, levels: &[Perception]) -> Result<Vec<Tensor>> {
+    levels
+        .iter()
+        .map(|p| Ok(length(&p.pool_tokens(projected)?)?.squeeze(D::Minus1)?))
+        .collect()
+}
+
+/// Equation 1 for all levels without experts: `S_a^p` per level, `[B, H_p·W_p]`.
+///
+/// Pools numbers instead of vectors: `⟨ℓ, pool(z)⟩ = pool(⟨ℓ, z⟩)`, so one product of the `projected`
+/// patches `[B, T, D]` with P vectors serves all levels. `lengths` as from [`pooled_lengths`].
+pub fn prompt_maps(
+    projected: &Tensor,
+    lengths: &[Tensor],
+    levels: &[Perception],
+    text: &TextVectors,
+    temperature: f64,
+) -> Result<Vec<Tensor>> {
+    let (b, t, d) = projected.dims3()?;
+    let directions = difference(&text.local)?; // [P, D]
+    let odds = projected
+        .reshape((b * t, d))?
+        .matmul(&directions.t()?)?
+        .reshape((b, t, levels.len()))?;
+    let map = |(i, level): (usize, &Perception)| -> Result<Tensor> {
+        let pooled = level.pool_scalars(&odds.narrow(2, i, 1)?.squeeze(2)?)?;
+        Ok(sigmoid(&((pooled / &lengths[i])? / temperature)?)?)
+    };
+    levels.iter().enumerate().map(map).collect()
+}
+
+/// Abnormal minus normal vector: `[.., 2, D]` to `[.., D]`.
+fn difference(pair: &Tensor) -> Result<Tensor> {
+    let classes = pair.rank() - 2;
+    let of = |class| pair.narrow(classes, class, 1)?.squeeze(classes);
+    Ok((of(1)? - of(0)?)?)
+}
