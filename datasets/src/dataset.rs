@@ -309,6 +309,13 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_that_of_ids_not_of_folders() {
+        let dataset = open(&["good/0.png", "good-2/0.png", "good.3/0.png"]).unwrap();
+        let ids: Vec<_> = dataset.samples.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!(ids, ["good-2/0.png", "good.3/0.png", "good/0.png"]);
+    }
+
+    #[test]
     fn counts_and_groups() {
         let dataset = open(&FILES).unwrap();
         assert_eq!(
@@ -386,6 +393,13 @@ mod tests {
         let category_a = |limit| lines(&dataset.limited_to(limit).filter(|s| s.category == "a"));
         assert!(category_a(0).is_empty());
         assert_eq!(category_a(1), ["a/test/good/0.png good"]);
+        let labels = |limit| {
+            dataset
+                .limited_to(limit)
+                .filter(|s| s.category == "a")
+                .counts()
+        };
+        assert_eq!((labels(2).normal, labels(2).anomalous), (1, 1));
         assert_eq!(
             category_a(4),
             [

@@ -12,7 +12,8 @@ pub fn focal(map: &Tensor, mask: &Tensor, config: &LossConfig) -> Result<Tensor>
     let epsilon = config.focal_epsilon;
     // q = (1 − m) + (2m − 1) S_a, so p_t = offset + slope · S_a with constants of the mask alone.
     let slope = mask.affine(2.0 * (1.0 - 2.0 * epsilon), 2.0 * epsilon - 1.0)?;
-    let offset = mask.affine(2.0 * epsilon - 1.0, 1.0)?;
+    // Two terms: `1 + m (2ε − 1)` would round away most of the 2ε that anomalous pixels keep.
+    let offset = (mask.affine(-1.0, 1.0)? + (mask * (2.0 * epsilon))?)?;
     let truth = ((map * slope)? + offset)?;
     let miss = truth.affine(-1.0, 1.0)?;
     let weight = match config.focal_gamma {

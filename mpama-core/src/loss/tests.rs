@@ -166,3 +166,47 @@ fn cross_entropy_is_finite_far_out_and_right_near_zero() {
     let expected = ((1.0 + 0.3f64.exp()).ln() + (1.0 + 1.2f64.exp()).ln() + 0.0 + 400.0) / 4.0;
     assert!((value(&cross_entropy(&margin, &labels).unwrap()) - expected).abs() < 1e-12);
 }
+
+#[test]
+fn one_pass_equals_the_composed_losses_in_value_and_gradient() {
+    for (gamma, alpha) in [(2.0, None), (1.5, Some(0.3)), (0.0, None)] {
+        let config = LossConfig {
+            focal_gamma: gamma,
+            focal_alpha: alpha,
+            margin_normal: 0.4,
+            margin_abnormal: 0.6,
+            dice_smooth: 0.7,
+            ..LossConfig::default()
+        };
+        let map = Var::from_tensor(&map().to_dtype(DType::F32).unwrap()).unwrap();
+        let all = mask().to_dtype(DType::F32).unwrap();
+        for mask in [
+            all.clone(),
+            all.zeros_like().unwrap(),
+            all.ones_like().unwrap(),
+        ] {
+            let maps = [map.as_tensor().clone(), map.as_tensor().sqr().unwrap()];
+            let short = sums_in_one_pass(&maps, &mask, &config).unwrap();
+            let long = sums(&maps, &mask, &config).unwrap();
+            for ((short, long), name) in short.iter().zip(&long).zip(["focal", "dice", "hinge"]) {
+                let scalar = |t: &Tensor| t.to_scalar::<f32>().unwrap();
+                let (ours, theirs) = (scalar(short), scalar(long));
+                assert!(
+                    (ours - theirs).abs() < 2e-6 * theirs.max(1.0),
+                    "{name}: {ours} {theirs}"
+                );
+                let grad = |t: &Tensor| {
+                    let grads = (t * 3.0).unwrap().backward().unwrap();
+                    grads.get(map.as_tensor()).unwrap().clone()
+                };
+                let (short, long) = (grad(short), grad(long));
+                let largest = scalar(&long.abs().unwrap().max_all().unwrap());
+                let off = scalar(&(short - long).unwrap().abs().unwrap().max_all().unwrap());
+                assert!(
+                    off <= 2e-6 * largest.max(1e-3),
+                    "{name}: {off} of {largest}"
+                );
+            }
+        }
+    }
+}

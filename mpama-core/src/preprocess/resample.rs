@@ -321,8 +321,8 @@ mod tests {
         let image = [1, 2, 3, 4, 5, 6];
         for (width, height) in [(0, 0), (0, 4), (4, 0), (0, 2), (3, 0)] {
             let (x, y) = (Axis::whole(3, width), Axis::whole(2, height));
-            assert_eq!(resize(&image, 1, x, y, Filter::Bicubic), []);
-            assert_eq!(nearest(&image, 1, x, y), []);
+            assert!(resize(&image, 1, x, y, Filter::Bicubic).is_empty());
+            assert!(nearest(&image, 1, x, y).is_empty());
         }
     }
 }

@@ -18,8 +18,9 @@ use super::ranking::Ranking;
 /// `None` without a region or a normal pixel, and where the original divides by zero: all scores
 /// equal, or fewer than two different rates kept.
 ///
-/// Thresholds are NumPy 2's for `f32` maps. NumPy 1 differed in their last bits, as the original
-/// does in counting more than 2^24 normal pixels in `f32`.
+/// Thresholds, and their comparison with scores in `f64`, are NumPy 2's for `f32` maps; NumPy 1
+/// rounded differently in the last bits of `f32`. Pixels are counted exactly, where the original sums
+/// an `f32` mask.
 ///
 /// # Errors
 /// Finite scores and slices that fill their images are expected.
