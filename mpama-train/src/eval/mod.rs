@@ -8,22 +8,28 @@
 //! [`PixelMetrics`] collects anomaly maps one by one and gives the same three over pixels, together
 //! with [`aupro`] and [`aupro_200`]. These last two are different measures with one name in the
 //! literature and must not share a table column.
+//!
+//! [`evaluate`] measures a detector on a dataset with all of them.
 
 mod ap;
 mod auroc;
 mod error;
+mod evaluate;
 mod f1;
 mod pixels;
 mod pro;
 mod pro_200;
 mod ranking;
 mod regions;
+mod report;
 
 pub use ap::average_precision;
 pub use auroc::auroc;
 pub use error::MetricError;
+pub use evaluate::{EvalConfig, evaluate};
 pub use f1::{F1, f1_max};
 pub use pixels::{PixelMap, PixelMetrics, PixelScores};
 pub use pro::{AUPRO_LIMIT, aupro};
 pub use pro_200::aupro_200;
 pub use regions::{Regions, label_regions};
+pub use report::{CategoryReport, Failure, ImageResult, Report, Scores};
