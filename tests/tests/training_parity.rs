@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use mpama_core::adapter::SCHEMA_VERSION;
 use mpama_core::clip::{Checkpoint, VisionFeatures};
 use mpama_core::config::{
@@ -20,6 +19,7 @@ use mpama_core::{
     TextVectors, score,
 };
 use mpama_tests::{assert_close, fixtures, golden};
+use mpama_train::{Adam, AdamParams};
 use serde_json::Value;
 
 type Golden = HashMap<String, Tensor>;
@@ -172,32 +172,23 @@ fn check_losses_and_gradients(objective: &dyn Objective, golden: &Golden) {
 
 /// Ten steps of Adam over the recorded batches: every loss on the way and where the parameters end.
 fn check_ten_steps(objective: &dyn Objective, golden: &Golden, rates: &Value) {
-    let rates = rates.as_object().unwrap();
-    let mut optimisers: Vec<AdamW> = rates
-        .iter()
-        .map(|(prefix, rate)| {
-            let group = objective.vars().iter();
-            let group = group.filter(|(name, _)| name.starts_with(prefix));
-            let constants = ParamsAdamW {
-                lr: rate.as_f64().unwrap(),
-                beta1: 0.5,
-                beta2: 0.999,
-                eps: 1e-8,
-                weight_decay: 0.0,
-            };
-            AdamW::new(group.map(|(_, var)| var.clone()).collect(), constants).unwrap()
-        })
-        .collect();
+    let rate = |name: &str| {
+        let mut rates = rates.as_object().unwrap().iter();
+        let (_, rate) = rates.find(|(prefix, _)| name.starts_with(*prefix)).unwrap();
+        rate.as_f64().unwrap()
+    };
+    let constants = AdamParams {
+        betas: (0.5, 0.999),
+        eps: 1e-8,
+    };
+    let mut adam = Adam::new(objective.vars(), constants, rate).unwrap();
     let totals = golden["steps.total"].dims1().unwrap();
     let mut ours = Vec::new();
     for step in 0..totals {
         let rows = &features()[&format!("batch.{step}")];
         let total = objective.loss(&batch("square", Some(rows))).unwrap().total;
         ours.push(total.to_scalar::<f32>().unwrap());
-        let gradients = total.backward().unwrap();
-        for optimiser in &mut optimisers {
-            optimiser.step(&gradients).unwrap();
-        }
+        adam.step(&total.backward().unwrap()).unwrap();
     }
     let ours = Tensor::new(ours, &Device::Cpu).unwrap();
     assert_close("losses", &ours, &golden["steps.total"], TEN_STEPS);
