@@ -9,12 +9,12 @@ use mpama_core::loss::Losses;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{images_of, order, steps};
-use crate::config::Plan;
 use crate::control::{Control, Outcome};
 use crate::error::{Error, Result};
 use crate::event::{Event, LossValues};
 use crate::features::FeatureCache;
 use crate::optim::Adam;
+use crate::plan::Plan;
 use crate::run::{Line, RunFolder};
 
 /// One of the two stages of training.
