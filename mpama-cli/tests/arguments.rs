@@ -208,7 +208,7 @@ fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run(["completions", shell]).code(0).stdout;
         assert!(
-            script.contains("predict") && script.contains("--overlay"),
+            script.contains("predict") && script.contains("overlay"),
             "{shell}"
         );
     }

@@ -97,10 +97,10 @@ fn each_bad_file_is_told_apart() {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
     truncated(&at("cut.png"));
-    predict(&at("cut.png"), &clip()).refused(&["cut.png", "ends early"]);
+    predict(&at("cut.png"), &clip()).refused(&["cut.png", "cut short: get it again"]);
     fs::write(at("text.jpg"), "this is a text and no picture\n").unwrap();
-    predict(&at("text.jpg"), &clip()).refused(&["text.jpg", "expected a PNG, JPEG"]);
-    predict(&at("gone.png"), &clip()).refused(&["gone.png", "no such file"]);
+    predict(&at("text.jpg"), &clip()).refused(&["text.jpg", "expected a PNG, JPEG", "convert it"]);
+    predict(&at("gone.png"), &clip()).refused(&["gone.png", "no such file", "check the path"]);
 }
 
 #[test]

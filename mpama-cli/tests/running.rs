@@ -69,9 +69,14 @@ fn killed_at_any_moment_a_run_continues_to_the_same_bytes() {
 
     // what is on the disk at the moment of each kill: while encoding, and in both stages
     let shards = || {
-        files(&broken)
-            .iter()
-            .filter(|(name, _)| name.contains("features-"))
+        let folder = fs::read_dir(broken.join("features"));
+        let names = folder
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .map(|entry| entry.file_name());
+        names
+            .filter(|name| name.to_string_lossy().ends_with(".safetensors"))
             .count()
     };
     let steps = || lines(&broken.join("metrics.jsonl"));

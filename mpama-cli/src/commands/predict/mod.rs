@@ -83,6 +83,8 @@ impl Session<'_> {
             }
             match self.score(input, name) {
                 Ok(row) => show.row(row)?,
+                // the only image: its own error says more than a list of one
+                Err(error) if images.len() == 1 => return Err(error),
                 Err(error) => show.failure(&input.path, &error)?,
             }
             output.progress().advance(i + 1, "");
