@@ -213,7 +213,6 @@ fn of_train(error: &mpama_train::Error) -> Option<String> {
         Error::Toml { .. } => "`mpama config init FILE` writes a file that reads".to_owned(),
         Error::BadFiles { .. } => "repair or remove these files, then repeat the command: nothing was trained yet".to_owned(),
         Error::NoMask { .. } => "add the masks, or move these images out of the dataset: `mpama info DATA` shows how files are paired".to_owned(),
-        Error::Empty { .. } => "`mpama info DATA` shows what is found; check `data.categories` and `data.limit`".to_owned(),
         Error::CacheMismatch { folder, .. } => format!("remove {} to compute the features again, or name another folder with `--set features.folder=DIR`", shown(folder)),
         Error::CacheFile { path, .. } => format!("remove {} and repeat the command: it is computed again", shown(path)),
         Error::FeatureRange { dtype: "f16", .. } => "keep exact features with `--set features.dtype=f32`".to_owned(),
