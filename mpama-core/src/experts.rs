@@ -169,6 +169,15 @@ impl ExpertPool {
                 .for_each(|expert| mask[n * pool + expert] = 1.0);
         }
         let mask = Tensor::from_vec(mask, logits.shape(), logits.device())?;
+        // The zero expert's logit only scales the mixture, which the L2 norm undoes: its gradient is 0.
+        // Left in the graph it is a rounding error instead, of which Adam makes whole steps.
+        let logits = match self.config.zero {
+            true => {
+                let real = logits.narrow(1, 0, pool - 1)?;
+                Tensor::cat(&[real, logits.narrow(1, pool - 1, 1)?.detach()], 1)?
+            }
+            false => logits,
+        };
         let gates = (ops::softmax(&logits, D::Minus1)? * mask)?;
         let gates = match self.config.gates {
             Gates::Masked => gates,

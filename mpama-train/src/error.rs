@@ -84,15 +84,6 @@ pub enum Error {
         /// Ids of the images.
         ids: Vec<String>,
     },
-    /// No image is left to work with.
-    #[error("no {what} in dataset {}", root.display())]
-    Empty {
-        /// What is missing: `image`, `category "bottle"`, `anomalous image`.
-        what: String,
-        /// The dataset's folder.
-        root: PathBuf,
-    },
-
     /// The feature cache was made for something else.
     #[error("feature cache {} was made for something else:{}", folder.display(), lines(differences))]
     CacheMismatch {

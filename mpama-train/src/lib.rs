@@ -26,6 +26,7 @@ pub mod eval;
 mod event;
 mod features;
 mod optim;
+mod plan;
 mod prepare;
 mod run;
 mod stage;
@@ -33,8 +34,7 @@ mod trainer;
 
 pub use batch::{images_of, order, steps};
 pub use config::{
-    DataConfig, FeatureConfig, FeatureType, Plan, StageOneConfig, StageTwoConfig, Stages,
-    TrainConfig,
+    DataConfig, FeatureConfig, FeatureType, StageOneConfig, StageTwoConfig, Stages, TrainConfig,
 };
 pub use control::{Control, Outcome};
 pub use difference::Difference;
@@ -42,6 +42,7 @@ pub use error::{BadFile, Error, Result};
 pub use event::{Event, LossValues};
 pub use features::{CacheKey, FeatureCache, encode};
 pub use optim::{Adam, AdamParams};
+pub use plan::Plan;
 pub use run::{Environment, Line, Start};
 pub use stage::Stage;
 pub use trainer::{Backbone, Trained, open_dataset, train};

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Checkpoint, Position};
-use crate::config::{Plan, TrainConfig};
+use crate::config::TrainConfig;
 use crate::control::Control;
 use crate::difference::Difference;
 use crate::disk::{self, Lock};
@@ -224,12 +224,12 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Replaces the checkpoint by the present state of a stage.
+    /// Replaces the checkpoint by the present state of a stage, `epoch` epochs of which are over.
     pub(crate) fn save_checkpoint(
         &mut self,
-        plan: &Plan,
-        adam: &Adam,
+        stage: Stage,
         epoch: usize,
+        adam: &Adam,
         control: &mut Control<'_>,
     ) -> Result<()> {
         // The checkpoint tells how long the log is, so the log has to be on the disk before it.
@@ -239,7 +239,7 @@ impl RunFolder {
             .map_err(|e| Error::io("write", &log, e))?;
         let path = self.path.join("checkpoint.safetensors");
         let position = Position::new(
-            plan.stage,
+            stage,
             epoch,
             adam.steps(),
             &self.config_hash,

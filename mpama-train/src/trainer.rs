@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::features::{CacheKey, FeatureCache, encode};
 use crate::optim::Adam;
 use crate::run::{Environment, RunFolder, Start};
-use crate::stage::{Stage, run_stage};
+use crate::stage::{Lesson, Stage};
 
 /// Backward passes and the release of their graphs are recursive in Candle, as deep as the graph.
 const STACK_BYTES: usize = 256 << 20;
@@ -151,15 +151,16 @@ fn run(
         Some(checkpoint) if checkpoint.position.stage == Stage::Two => (None, Some(checkpoint)),
         other => (other, None),
     };
-    if config.stage.include(Stage::One) && two.is_none() {
-        if let Outcome::Interrupted = session.stage_one(backbone.checkpoint, one, control)? {
-            return Ok(Outcome::Interrupted);
-        }
+    if config.stage.include(Stage::One)
+        && two.is_none()
+        && let Outcome::Interrupted = session.stage_one(backbone.checkpoint, one, control)?
+    {
+        return Ok(Outcome::Interrupted);
     }
-    if config.stage.include(Stage::Two) {
-        if let Outcome::Interrupted = session.stage_two(two, control)? {
-            return Ok(Outcome::Interrupted);
-        }
+    if config.stage.include(Stage::Two)
+        && let Outcome::Interrupted = session.stage_two(two, control)?
+    {
+        return Ok(Outcome::Interrupted);
     }
     let last = if config.stage.include(Stage::Two) {
         Stage::Two
@@ -261,16 +262,21 @@ impl Session<'_> {
         if let Some(Checkpoint { position, state }) = checkpoint {
             adam.restore(state, position.step)?;
         }
-        let every = self.config.checkpoint_every;
         let Self {
             features,
             device,
             run,
+            config,
             ..
         } = self;
-        run_stage(
-            objective, &mut adam, &plan, features, device, every, run, control,
-        )
+        let lesson = Lesson {
+            objective,
+            plan,
+            features,
+            device,
+            checkpoint_every: config.checkpoint_every,
+        };
+        lesson.run(&mut adam, run, control)
     }
 
     fn adapter_config(&self, epochs: [usize; 2]) -> AdapterConfig {
@@ -301,7 +307,10 @@ impl Session<'_> {
         control: &mut Control<'_>,
     ) -> Result<Outcome<()>> {
         let path = self.run.adapter(stage);
-        adapter.save(&path)?;
+        adapter.save(&path).map_err(|error| match error {
+            mpama_core::Error::Io { path, source } => Error::io("write", &path, source),
+            other => other.into(),
+        })?;
         control.emit(Event::Saved { path });
         Ok(Outcome::Done(()))
     }

@@ -1,9 +1,10 @@
 //! Multi-head attention.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
 
 use super::config::BlocksConfig;
 use super::error as clip;
+use super::vv;
 use super::weights::{Wanted, Weights};
 use crate::nn::linear::Linear;
 use crate::nn::softmax::softmax;
@@ -124,5 +125,24 @@ pub(super) fn attend(
     match parts.as_slice() {
         [all] => Ok(all.clone()),
         parts => Tensor::cat(parts, 0),
+    }
+}
+
+/// `softmax(v vᵀ / √d) v`: [`attend`] of values to themselves, on the CPU by the symmetric path where
+/// their range allows.
+pub(super) fn attend_values(value: &Tensor) -> Result<Tensor> {
+    let (_, rows, depth) = value.dims3()?;
+    let attended = {
+        let (storage, layout) = value.storage_and_layout();
+        match (&*storage, layout.contiguous_offsets()) {
+            (Storage::Cpu(CpuStorage::F32(all)), Some((start, end))) if !value.track_op() => {
+                vv::attend(&all[start..end], rows, depth)
+            }
+            _ => None,
+        }
+    };
+    match attended {
+        Some(attended) => Tensor::from_vec(attended, value.shape(), value.device()),
+        None => attend(value, value, value, None),
     }
 }

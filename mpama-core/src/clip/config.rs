@@ -206,7 +206,7 @@ impl Section {
             activation,
             layer_norm_eps,
         };
-        if blocks.width % blocks.heads != 0 {
+        if !blocks.width.is_multiple_of(blocks.heads) {
             let expected = format!("a divisor of the width, {}", blocks.width);
             return Err(wrong(
                 name("num_attention_heads"),

@@ -14,6 +14,7 @@ mod position;
 mod text;
 mod tokenizer;
 mod vision;
+mod vv;
 mod weights;
 
 use std::path::{Path, PathBuf};

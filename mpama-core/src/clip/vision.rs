@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 
-use super::attention::attend;
+use super::attention::{attend, attend_values};
 use super::block::Block;
 use super::config::ClipConfig;
 use super::error::{ClipError, Result};
@@ -185,7 +185,7 @@ impl VisionTower {
             let value = block.attention.values(&u)?;
             let dual = i >= first_dual;
             if dual {
-                let attended = attend(&value, &value, &value, None)?;
+                let attended = attend_values(&value)?;
                 vv = Some((vv.as_ref().unwrap_or(&x) + block.attention.output(&attended)?)?);
             }
             let query = if dual && i + 1 == layers && last_block == LastBlock::ClassOnly {
@@ -311,4 +311,38 @@ fn wanted(config: &ClipConfig) -> Vec<Wanted> {
         wanted.extend(Block::wanted(&format!("{BLOCKS}.{i}"), &vision.blocks));
     }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use super::super::Checkpoint;
+    use super::*;
+
+    #[test]
+    fn the_last_block_for_the_class_token_alone_is_the_whole_one_cut_short() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny_clip");
+        let values: Vec<f32> = (0..2 * 3 * 42 * 70)
+            .map(|i| (i as f32 * 0.37).sin())
+            .collect();
+        let pixels = Tensor::from_vec(values, (2, 3, 42, 70), &Device::Cpu).unwrap();
+        for vv_depth in [1, 3, 4] {
+            let options = VisionOptions {
+                vv_depth,
+                ..VisionOptions::default()
+            };
+            let tower = Checkpoint::open(&folder)
+                .unwrap()
+                .vision(&options, &Device::Cpu)
+                .unwrap();
+            let [short, long] = [LastBlock::ClassOnly, LastBlock::Whole]
+                .map(|last| tower.run(&pixels, last).unwrap());
+            for (short, long) in [(short.class, long.class), (short.patches, long.patches)] {
+                let apart = (short - long).unwrap().abs().unwrap().max_all().unwrap();
+                assert!(apart.to_scalar::<f32>().unwrap() < 1e-5, "{apart}");
+            }
+        }
+    }
 }

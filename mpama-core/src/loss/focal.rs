@@ -10,11 +10,10 @@ use crate::error::Result;
 /// mean of `−(1 − p_t)^γ log p_t`. Finite for every q in [0, 1] while ε is above 0.
 pub fn focal(map: &Tensor, mask: &Tensor, config: &LossConfig) -> Result<Tensor> {
     let epsilon = config.focal_epsilon;
-    // q = (1 − m) + (2m − 1) S_a, so p_t = offset + slope · S_a with constants of the mask alone.
-    let slope = mask.affine(2.0 * (1.0 - 2.0 * epsilon), 2.0 * epsilon - 1.0)?;
-    // Two terms: `1 + m (2ε − 1)` would round away most of the 2ε that anomalous pixels keep.
-    let offset = (mask.affine(-1.0, 1.0)? + (mask * (2.0 * epsilon))?)?;
-    let truth = ((map * slope)? + offset)?;
+    // q = S_a or 1 − S_a comes first and is exact: with ε folded into the two constants, a pixel that is
+    // surely wrong would lose digits of a small p_t and of its steep gradient.
+    let q = ((map * mask.affine(2.0, -1.0)?)? + mask.affine(-1.0, 1.0)?)?;
+    let truth = q.affine(1.0 - 2.0 * epsilon, 2.0 * epsilon)?;
     let miss = truth.affine(-1.0, 1.0)?;
     let weight = match config.focal_gamma {
         2.0 => miss.sqr()?,

@@ -5,6 +5,7 @@ use super::resample::Axis;
 pub const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 
 /// CLIP's standard deviation of red, green and blue, in [0, 1].
+#[allow(clippy::excessive_precision)] // the digits as published
 pub const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 /// The network's input, [3, `height`, `width`], roughly in [-1.8, 2.2]: the picture resized to exactly

@@ -13,12 +13,17 @@
 //! | JPEG, grey or RGB | resizing is equal; decoders differ a little, see below |
 //! | BMP, uncompressed 1, 4, 8, 24, 32 bits | equal to the bit |
 //! | TIFF, 1-bit, grey or RGB, 8 or 16 bits | equal to the bit |
-//! | WebP, still, with and without alpha | equal to the bit (lossless) or within one grey level |
-//! | CMYK and other JPEG, animated WebP, other BMP, TIFF with alpha, float or CMYK, GIF, … | refused by name |
+//! | WebP, still, lossless or lossy, with and without alpha | equal to the bit |
+//! | CMYK JPEG, animated WebP, other BMP, TIFF with alpha, palette, float or CMYK, GIF, … | refused by name |
 //!
-//! JPEG leaves the inverse transform and the chroma upsampling to the decoder. Over all 692 photos of
-//! a magnetic tile data set (grey) and 245 brain scans (grey and colour), this decoder and Pillow's
-//! JPEG_MEASURED.
+//! JPEG leaves the inverse transform and the upsampling of colour to the decoder. Against Pillow's
+//! libjpeg-turbo 3.2, in grey levels:
+//!
+//! | Photos | At their own size | At 518x518 |
+//! |---|---|---|
+//! | 692 magnetic tiles, grey | at most 1, mean 0.005 | at most 3, mean 0.007 |
+//! | 29 brain scans, grey | at most 1, mean 0.006 | at most 2, mean 0.007 |
+//! | 216 brain scans, RGB, mostly 4:2:0 | at most 4, mean 0.008, worst image 0.093 | at most 5, mean 0.010, worst image 0.107 |
 
 mod alpha;
 mod decode;

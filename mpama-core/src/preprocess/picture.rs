@@ -74,6 +74,9 @@ impl Picture {
     /// bicubic, antialiased, first in the image's own mode and then converted. Palette and 1-bit images
     /// are sampled by nearest neighbour; colours with alpha are resized premultiplied, and alpha is
     /// dropped afterwards. Empty if a side is 0.
+    ///
+    /// Rows are resized first and columns second, unless the height shrinks by more than twice as many
+    /// pixels as the width: Pillow 13.0.0's rule, without which tall images differ in single levels.
     pub fn resized(&self, height: usize, width: usize) -> Vec<u8> {
         self.window(
             Axis::whole(self.width, width),

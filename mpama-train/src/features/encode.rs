@@ -1,5 +1,6 @@
 //! Filling the cache.
 
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{DType, Device};
@@ -7,7 +8,7 @@ use mpama_core::clip::VisionTower;
 use mpama_datasets::{Label, Sample};
 use rayon::prelude::*;
 
-use super::shard::{Content, Shape, Shard};
+use super::shard::{Content, Damaged, Shape, Shard};
 use super::{CacheKey, FeatureCache, shard_path, shard_ranges};
 use crate::ahead::ahead;
 use crate::control::{Control, Outcome};
@@ -50,39 +51,16 @@ pub fn encode(
     let _lock = disk::lock(folder)?;
     key.compare(folder)?;
 
-    let ranges = shard_ranges(samples.len(), key.batch_size);
-    let mut shards: Vec<Option<Shard>> = Vec::with_capacity(ranges.len());
-    let mut found = 0;
-    for (number, range) in ranges.iter().enumerate() {
-        if control.stopped() {
-            return Ok(Outcome::Interrupted);
-        }
-        let ids: Vec<&str> = samples[range.clone()]
-            .iter()
-            .map(|s| s.id.as_str())
-            .collect();
-        let path = shard_path(folder, number);
-        shards.push(match Shard::open(&path, &ids, key.dtype)? {
-            Some(Err(damage)) => {
-                control.emit(Event::Discarded {
-                    path,
-                    reason: damage.0,
-                });
-                None
-            }
-            Some(Ok(shard)) => {
-                found += range.len();
-                Some(shard)
-            }
-            None => None,
-        });
-    }
     let total = samples.len();
-    control.emit(Event::Encoded {
-        done: found,
-        total,
-        found,
-    });
+    let ranges = shard_ranges(total, key.batch_size);
+    let Outcome::Done(mut shards) = present(folder, key, samples, &ranges, control)? else {
+        return Ok(Outcome::Interrupted);
+    };
+    let there = shards
+        .iter()
+        .zip(&ranges)
+        .filter(|(shard, _)| shard.is_some());
+    let found = there.map(|(_, range)| range.len()).sum();
 
     let preparation = key.preparation();
     let missing: Vec<usize> = (0..ranges.len())
@@ -142,6 +120,50 @@ pub fn encode(
         shard_size: key.batch_size,
         images: total,
     }))
+}
+
+/// The shards that are there and whole, each in its place.
+fn present(
+    folder: &Path,
+    key: &CacheKey,
+    samples: &[Sample],
+    ranges: &[Range<usize>],
+    control: &mut Control<'_>,
+) -> Result<Outcome<Vec<Option<Shard>>>> {
+    let total = samples.len();
+    let mut found = 0;
+    let mut shards = Vec::with_capacity(ranges.len());
+    control.emit(Event::Encoded {
+        done: 0,
+        total,
+        found,
+    });
+    for (number, range) in ranges.iter().enumerate() {
+        if control.stopped() {
+            return Ok(Outcome::Interrupted);
+        }
+        let samples = samples[range.clone()].iter();
+        let ids: Vec<&str> = samples.map(|sample| sample.id.as_str()).collect();
+        let path = shard_path(folder, number);
+        let shard = match Shard::open(&path, &ids, key.dtype)? {
+            Some(Ok(shard)) => Some(shard),
+            Some(Err(Damaged(reason))) => {
+                control.emit(Event::Discarded { path, reason });
+                None
+            }
+            None => None,
+        };
+        if shard.is_some() {
+            found += range.len();
+            control.emit(Event::Encoded {
+                done: found,
+                total,
+                found,
+            });
+        }
+        shards.push(shard);
+    }
+    Ok(Outcome::Done(shards))
 }
 
 /// Decodes every image and mask once, for the sake of the errors.

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use mpama_core::FeatureBatch;
+use rayon::prelude::*;
 
 pub use encode::encode;
 pub use key::CacheKey;
@@ -64,9 +65,8 @@ impl FeatureCache {
         let tensor = |read: fn(&Shard, usize, &mut [f32]), dims: &[usize]| -> Result<Tensor> {
             let each = dims.iter().product::<usize>();
             let mut values = vec![0f32; n * each];
-            for (row, (shard, place)) in values.chunks_exact_mut(each).zip(&places) {
-                read(shard, *place, row);
-            }
+            let rows = values.par_chunks_exact_mut(each).zip(&places);
+            rows.for_each(|(row, (shard, place))| read(shard, *place, row));
             let dims: Vec<usize> = [&[n], dims].concat();
             Ok(Tensor::from_vec(values, dims, device)?)
         };
@@ -81,6 +81,57 @@ impl FeatureCache {
     }
 }
 
+/// Width of the tokens of [`toy`].
+#[cfg(test)]
+pub(crate) const TOY_WIDTH: usize = 3;
+
+/// A cache of `images` images in shards of two, with 2×1 patches and masks of 2×2 pixels; every number
+/// tells its image.
+#[cfg(test)]
+pub(crate) fn toy(folder: &Path, images: usize) -> FeatureCache {
+    use crate::config::FeatureType::F32;
+
+    std::fs::create_dir_all(folder).expect("a folder for the test");
+    let shape = shard::Shape {
+        grid: (2, 1),
+        width: TOY_WIDTH,
+        height_px: 2,
+        width_px: 2,
+    };
+    let numbers = |range: &Range<usize>, each: usize, scale: f32| -> Vec<f32> {
+        let of = |image: usize| (0..each).map(move |i| scale * image as f32 + i as f32 / 8.0);
+        range.clone().flat_map(of).collect()
+    };
+    let shards = shard_ranges(images, 2)
+        .into_iter()
+        .enumerate()
+        .map(|(number, range)| {
+            let ids: Vec<String> = range.clone().map(|image| format!("{image}.png")).collect();
+            let content = shard::Content {
+                patches: numbers(&range, 2 * TOY_WIDTH, 100.0),
+                class: numbers(&range, TOY_WIDTH, 1.0),
+                masks: range
+                    .clone()
+                    .flat_map(|image| [0, 1, (image % 2) as u8, 0])
+                    .collect(),
+                labels: range.map(|image| (image % 2) as u8).collect(),
+                ids,
+                shape,
+            };
+            let path = shard_path(folder, number);
+            let bytes = content.to_bytes(F32).expect("finite numbers");
+            crate::disk::write(&path, &bytes).expect("a writable folder");
+            let ids: Vec<&str> = content.ids.iter().map(String::as_str).collect();
+            let opened = Shard::open(&path, &ids, F32).expect("a readable folder");
+            opened.and_then(Result::ok).expect("a sound shard")
+        });
+    FeatureCache {
+        shards: shards.collect(),
+        shard_size: 2,
+        images,
+    }
+}
+
 /// The images of each shard of a cache of `images` images.
 fn shard_ranges(images: usize, shard_size: usize) -> Vec<Range<usize>> {
     (0..images)
@@ -92,4 +143,39 @@ fn shard_ranges(images: usize, shard_size: usize) -> Vec<Range<usize>> {
 /// The file of shard `number`.
 fn shard_path(folder: &Path, number: usize) -> std::path::PathBuf {
     folder.join(format!("features-{number:05}.safetensors"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_batch_gathers_images_from_any_shard_in_the_order_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = toy(folder.path(), 5);
+        assert_eq!(cache.len(), 5);
+        let batch = cache.batch(&[4, 0, 3], &Device::Cpu).unwrap();
+        assert_eq!(batch.grid, (2, 1));
+        let class: Vec<Vec<f32>> = batch.class.to_vec2().unwrap();
+        assert_eq!(class[0], [4.0, 4.125, 4.25]);
+        assert_eq!((class[1][0], class[2][2]), (0.0, 3.25));
+        assert_eq!(batch.patches.dims(), [3, 2, 3]);
+        let patches: Vec<Vec<Vec<f32>>> = batch.patches.to_vec3().unwrap();
+        assert_eq!(
+            patches[2],
+            [[300.0, 300.125, 300.25], [300.375, 300.5, 300.625]]
+        );
+        let masks: Vec<Vec<Vec<f32>>> = batch.masks.to_vec3().unwrap();
+        assert_eq!(masks[2], [[0.0, 1.0], [1.0, 0.0]]);
+        assert_eq!(batch.labels.to_vec1::<f32>().unwrap(), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn shards_cover_all_images() {
+        assert_eq!(shard_ranges(5, 2), [0..2, 2..4, 4..5]);
+        assert_eq!(shard_ranges(4, 8), vec![0..4; 1]);
+        assert!(shard_ranges(0, 8).is_empty());
+    }
 }

@@ -16,7 +16,7 @@ const DRAWN: u32 = 48;
 
 /// Draws a dataset in MVTec's layout: per category `normal` even textures, and `anomalous` ones with
 /// a bright square, each with its mask.
-pub fn draw(root: &Path, categories: &[&str], normal: usize, anomalous: usize) {
+pub(crate) fn draw(root: &Path, categories: &[&str], normal: usize, anomalous: usize) {
     for (kind, category) in categories.iter().enumerate() {
         for i in 0..normal + anomalous {
             let defect = (i >= normal).then(|| (8 + 5 * (i as u32 % 5), 6 + 7 * (i as u32 % 4)));
@@ -52,7 +52,7 @@ fn save(folder: &Path, name: &str, write: impl FnOnce(PathBuf) -> image::ImageRe
 }
 
 /// Two epochs of each stage over the dataset at `root`, five patches a side.
-pub fn config(root: &Path) -> TrainConfig {
+pub(crate) fn config(root: &Path) -> TrainConfig {
     let mut config = TrainConfig::default();
     config.data.root = root.to_owned();
     config.features.batch_size = 4;
@@ -72,7 +72,7 @@ pub fn config(root: &Path) -> TrainConfig {
 }
 
 /// Trains with the tiny CLIP; `watch` sees every event and may raise the stop flag.
-pub fn run(
+pub(crate) fn run(
     config: &TrainConfig,
     folder: &Path,
     start: Start,
@@ -97,7 +97,7 @@ pub fn run(
 }
 
 /// A folder's files with their bytes, by name.
-pub fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap())

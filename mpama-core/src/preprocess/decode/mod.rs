@@ -6,6 +6,7 @@ mod png;
 mod tiff;
 mod webp;
 
+use std::error::Error as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -189,12 +190,14 @@ fn failure(error: image::ImageError, name: &str, format: &'static str) -> ImageE
 }
 
 /// Whether an error is, or was caused by, an unexpected end of the data.
-fn ends_early(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
-    })
+fn ends_early(error: &image::ImageError) -> bool {
+    let early = |io: &io::Error| io.kind() == io::ErrorKind::UnexpectedEof;
+    // This variant names its cause's cause as its own.
+    if let image::ImageError::IoError(io) = error {
+        return early(io);
+    }
+    std::iter::successors(error.source(), |&error| error.source())
+        .any(|error| error.downcast_ref::<io::Error>().is_some_and(early))
 }
 
 /// The high byte of every 16-bit sample, as Pillow opens 16-bit RGB and 16-bit alpha.

@@ -1,11 +1,11 @@
 //! PNG, through the `png` crate: `image` expands palettes without a trace.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use image::metadata::Orientation;
 use png::{BitDepth, ColorType, DecodingError};
 
-use super::{ImageError, Layout, Raster, check_size, ends_early, high_byte};
+use super::{ImageError, Layout, Raster, check_size, high_byte};
 
 const FORMAT: &str = "PNG";
 
@@ -17,12 +17,20 @@ pub(super) fn decode(
     narrow: fn(u16) -> u8,
 ) -> Result<Raster, ImageError> {
     let failed = |error: DecodingError| match error {
-        error if ends_early(&error) => ImageError::Truncated {
-            name: name.to_owned(),
-            format: FORMAT,
-        },
-        DecodingError::IoError(error) => damaged(name, &error),
-        error => damaged(name, &error),
+        DecodingError::IoError(io) if io.kind() == io::ErrorKind::UnexpectedEof => {
+            ImageError::Truncated {
+                name: name.to_owned(),
+                format: FORMAT,
+            }
+        }
+        error => {
+            let found = error.to_string();
+            ImageError::Damaged {
+                name: name.to_owned(),
+                format: FORMAT,
+                found,
+            }
+        }
     };
     // Width and height lie at a fixed place; the crate has no error of its own for zero.
     if let Some([w0, w1, w2, w3, h0, h1, h2, h3]) = bytes.get(16..24) {
@@ -99,14 +107,6 @@ pub(super) fn decode(
         nearest,
         orientation,
     })
-}
-
-fn damaged(name: &str, error: &dyn std::error::Error) -> ImageError {
-    ImageError::Damaged {
-        name: name.to_owned(),
-        format: FORMAT,
-        found: error.to_string(),
-    }
 }
 
 /// One byte for each sample of rows that are packed from the high bit down and padded to bytes.

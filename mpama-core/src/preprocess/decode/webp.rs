@@ -10,6 +10,17 @@ const FORMAT: &str = "WebP";
 
 /// RGB or RGBA.
 pub(super) fn decode(bytes: &[u8], name: &str) -> Result<Raster, ImageError> {
+    // The container states its length; the decoder calls a cut stream corrupt.
+    let truncated = || ImageError::Truncated {
+        name: name.to_owned(),
+        format: FORMAT,
+    };
+    let (Some([a, b, c, d]), len) = (bytes.get(4..8), bytes.len() as u64) else {
+        return Err(truncated());
+    };
+    if len < 8 + u64::from(u32::from_le_bytes([*a, *b, *c, *d])) {
+        return Err(truncated());
+    }
     let mut decoder =
         WebPDecoder::new(Cursor::new(bytes)).map_err(|error| failure(error, name, FORMAT))?;
     let (width, height) = decoder.dimensions();
