@@ -110,18 +110,25 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Model {
     /// Folder of a CLIP in the Hugging Face layout
-    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) clip: Option<PathBuf>,
 
     /// Folder of a trained adapter
-    #[arg(long, value_name = "DIR", env = "MPAMA_ADAPTER", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MPAMA_ADAPTER",
+        hide_env_values = true
+    )]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) adapter: Option<PathBuf>,
 }
 
 /// `mpama predict`.
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
-    /// Images, folders (searched to the bottom), patterns, or `-` for the bytes of one image on stdin
+    /// Images, folders with all below them, patterns, or `-` for the bytes of one image on stdin
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub(crate) inputs: Vec<PathBuf>,
 
@@ -168,7 +175,13 @@ pub(crate) enum SortBy {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
     /// Settings in TOML; `mpama config init` writes one with every default
-    #[arg(long, value_name = "FILE", env = "MPAMA_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MPAMA_CONFIG",
+        hide_env_values = true
+    )]
+    #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
     /// Change one setting, as in `stage-one.epochs=5`; may be repeated
@@ -184,11 +197,13 @@ pub(crate) struct Train {
     pub(crate) data: Option<PathBuf>,
 
     /// Folder of a CLIP in the Hugging Face layout
-    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) clip: Option<PathBuf>,
 
     /// Run folder to create
-    #[arg(short, long, value_name = "RUN", value_hint = ValueHint::DirPath, conflicts_with = "resume")]
+    #[arg(short, long, value_name = "RUN", conflicts_with = "resume")]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 
     /// Run folder to continue where it stopped
@@ -230,7 +245,8 @@ pub(crate) struct Eval {
     pub(crate) model: Model,
 
     /// Datasets to measure on
-    #[arg(long, required = true, num_args = 1.., value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) data: Vec<PathBuf>,
 
     /// How the datasets' folders are arranged: mvtec, yes-no or folder; recognised if not given

@@ -1,8 +1,8 @@
 //! Anomaly maps as pictures.
 //!
-//! The scale is fixed: colour 0 stands for an anomaly probability of 0 and colour 255 for 1, in every
-//! picture. Nothing is stretched to an image's own minimum and maximum, so a quiet image looks quiet and
-//! two pictures can be compared.
+//! The scale is fixed: colour 0 stands for an anomaly probability of 0 and colour 255 for 1, in
+//! every picture. Nothing is stretched to an image's own minimum and maximum, so a quiet image
+//! looks quiet and two pictures can be compared.
 
 use std::sync::LazyLock;
 
@@ -11,8 +11,8 @@ use image::RgbImage;
 /// The strongest that a colour covers the photo in an overlay, at an anomaly probability of 1.
 const COVER: f32 = 0.75;
 
-/// Where the colour scale passes, evenly spaced: lightness, chroma and hue (degrees) in Oklch. Lightness
-/// rises all the way, so the scale survives a grey print and colour blindness.
+/// Where the colour scale passes, evenly spaced: lightness, chroma and hue (degrees) in Oklch.
+/// Lightness rises all the way, so the scale survives a grey print and colour blindness.
 const WAYPOINTS: [[f64; 3]; 6] = [
     [0.10, 0.03, 285.0],
     [0.28, 0.14, 290.0],
@@ -31,7 +31,8 @@ pub(crate) fn colour(value: f32) -> [u8; 3] {
     SCALE[(value.clamp(0.0, 1.0) * 255.0).round() as usize]
 }
 
-/// The map as a picture of its own size. `values` are row-major, `width · height` of them, in [0, 1].
+/// The map as a picture of its own size. `values` are row-major, `width · height` of them, in [0,
+/// 1].
 pub(crate) fn heatmap(values: &[f32], width: u32, height: u32) -> RgbImage {
     let mut picture = RgbImage::new(width, height);
     for (pixel, value) in picture.pixels_mut().zip(values) {
@@ -65,8 +66,8 @@ fn waypoint_colour(t: f64) -> [u8; 3] {
     oklab_to_srgb([lightness, chroma * cos, chroma * sin])
 }
 
-/// Oklab to 8-bit sRGB, with the matrices of Ottosson, "A perceptual color space for image processing"
-/// (2020); colours outside sRGB are cut off channel by channel.
+/// Oklab to 8-bit sRGB, with the matrices of Ottosson, "A perceptual color space for image
+/// processing" (2020); colours outside sRGB are cut off channel by channel.
 fn oklab_to_srgb([lightness, a, b]: [f64; 3]) -> [u8; 3] {
     let l = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);
     let m = (lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b).powi(3);

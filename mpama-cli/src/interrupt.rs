@@ -9,8 +9,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// The exit code of an interrupted command.
 pub(crate) const EXIT_CODE: u8 = 130;
 
-/// Starts to listen for Ctrl-C. From here on the first one no longer ends the process; `talk` has it
-/// acknowledged.
+/// Starts to listen for Ctrl-C. From here on the first one no longer ends the process; `talk` has
+/// it acknowledged.
 ///
 /// # Errors
 /// If the system refuses the handler.

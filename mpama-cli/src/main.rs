@@ -1,7 +1,8 @@
 //! `mpama`: finds defects in images of things it has no training images of.
 //!
-//! The only crate that reads the environment, prints and exits. `cli` says what can be typed, `commands`
-//! does it, `output` and `progress` show it, `problem` turns what went wrong into words and a code.
+//! The only crate that reads the environment, prints and exits. `cli` says what can be typed,
+//! `commands` does it, `output` and `progress` show it, `problem` turns what went wrong into words
+//! and a code.
 
 mod cli;
 mod commands;

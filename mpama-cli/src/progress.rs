@@ -1,5 +1,5 @@
-//! That work goes on: bars on a terminal, plain lines elsewhere, nothing when told to be quiet. Every
-//! phase leaves one permanent line.
+//! That work goes on: bars on a terminal, plain lines elsewhere, nothing when told to be quiet.
+//! Every phase leaves one permanent line.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};

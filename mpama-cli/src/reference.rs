@@ -27,8 +27,10 @@ fn assert_current(file: &str, now: &str) {
 #[test]
 fn cli_reference_is_current() {
     let mut text = String::from(
-        "# Command line\n\n<!-- Written from the code: MPAMA_UPDATE=1 cargo test -p mpama-cli reference -->\n\n\
-         Data goes to stdout, talk to stderr. With `--json` every answer is one JSON object, or one per line, with a \
+        "# Command line\n\n<!-- Written from the code: MPAMA_UPDATE=1 cargo test -p mpama-cli \
+         reference -->\n\n\
+         Data goes to stdout, talk to stderr. With `--json` every answer is one JSON object, or \
+         one per line, with a \
          `type` and a version `v`; an error is a record too.\n\n\
          | Exit code | Meaning |\n|---|---|\n\
          | 0 | done; for `predict`, whatever the scores were |\n\
@@ -97,10 +99,14 @@ fn option(arg: &Arg, text: &mut String) {
 #[test]
 fn config_reference_is_current() {
     let mut text = String::from(
-        "# Settings\n\n<!-- Written from the code: MPAMA_UPDATE=1 cargo test -p mpama-cli reference -->\n\n\
-         What `mpama train` can be told, by key. A flag (`--set key=value`) wins over the environment \
-         (`MPAMA_STAGE_ONE_EPOCHS` for `stage-one.epochs`), that over a file (`--config`), that over the default. \
-         `mpama config init` writes a file with all of them, `mpama config show` says where each value comes from. \
+        "# Settings\n\n<!-- Written from the code: MPAMA_UPDATE=1 cargo test -p mpama-cli \
+         reference -->\n\n\
+         What `mpama train` can be told, by key. A flag (`--set key=value`) wins over the \
+         environment \
+         (`MPAMA_STAGE_ONE_EPOCHS` for `stage-one.epochs`), that over a file (`--config`), that \
+         over the default. \
+         `mpama config init` writes a file with all of them, `mpama config show` says where \
+         each value comes from. \
          Relative paths are relative to the working directory.\n\n\
          | Key | Default | What it decides |\n|---|---|---|\n",
     );

@@ -1,5 +1,5 @@
-//! Files that are not what they should be: each is a clear error with what to do next, and nothing is
-//! left half-written.
+//! Files that are not what they should be: each is a clear error with what to do next, and nothing
+//! is left half-written.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,5 @@
-//! `train` from the outside: what it leaves behind, and that stopping it at any moment changes nothing.
+//! `train` from the outside: what it leaves behind, and that stopping it at any moment changes
+//! nothing.
 
 #![allow(clippy::unwrap_used)]
 

@@ -233,8 +233,14 @@ fn backbone(path: &Path) -> anyhow::Result<Description> {
         ("joint", format!("{} dimensions", config.projection)),
     ];
     let record = json!({
-        "vision": { "layers": vision.blocks.layers, "width": vision.blocks.width, "patch_size": vision.patch_size, "image_size": vision.image_size },
-        "text": { "layers": text.blocks.layers, "width": text.blocks.width, "context": text.context, "vocabulary": text.vocabulary },
+        "vision": {
+            "layers": vision.blocks.layers, "width": vision.blocks.width,
+            "patch_size": vision.patch_size, "image_size": vision.image_size,
+        },
+        "text": {
+            "layers": text.blocks.layers, "width": text.blocks.width,
+            "context": text.context, "vocabulary": text.vocabulary,
+        },
         "joint": config.projection,
     });
     Ok(Description {
@@ -285,7 +291,8 @@ fn dataset(path: &Path) -> anyhow::Result<Description> {
         .collect();
     lines.extend(orphans.iter().map(|orphan| ("left out", orphan.clone())));
     let record = json!({
-        "layout": dataset.layout.as_str(), "normal": counts.normal, "anomalous": counts.anomalous, "masks": counts.masks,
+        "layout": dataset.layout.as_str(),
+        "normal": counts.normal, "anomalous": counts.anomalous, "masks": counts.masks,
         "index_hash": dataset.index_hash(), "categories": categories, "orphans": orphans,
     });
     Ok(Description {

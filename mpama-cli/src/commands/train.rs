@@ -84,7 +84,8 @@ pub(crate) fn run(args: &Train, global: &Global, output: &Output) -> anyhow::Res
     }
 }
 
-/// The settings of the run. A continued run starts from its own, and what is typed is compared with them.
+/// The settings of the run. A continued run starts from its own, and what is typed is compared with
+/// them.
 fn settings(args: &Train, folder: &Path, start: Start) -> anyhow::Result<TrainConfig> {
     let mut given = args.settings.clone();
     let recorded = folder.join("config.toml");

@@ -1,5 +1,5 @@
-//! Every setting by its dotted key, with the words that explain it. A test compares the list with the
-//! configuration itself, so neither can grow without the other.
+//! Every setting by its dotted key, with the words that explain it. A test compares the list with
+//! the configuration itself, so neither can grow without the other.
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "stage",
-        "Which stages to run: \"one\" (MPA), \"two\" (MPAMA, on the stage one of the run folder) or \"both\".",
+        "Which stages to run: \"one\" (MPA), \"two\" (MPAMA, on the stage one of the run folder) \
+         or \"both\".",
     ),
     key(
         "checkpoint-every",
@@ -68,7 +69,8 @@ pub(crate) const KEYS: &[Key] = &[
     absent(
         "features.folder",
         "\"features\"",
-        "Folder of the feature cache, which runs on the same data can share; absent means `features` in the run folder.",
+        "Folder of the feature cache, which runs on the same data can share; absent means \
+         `features` in the run folder.",
     ),
     key(
         "features.dtype",
@@ -98,7 +100,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("stage-two.eps", "Adam's epsilon."),
     key(
         "model.image-size",
-        "Side of the network's input in pixels, or [height, width]: multiples of the backbone's patch.",
+        "Side of the network's input in pixels, or [height, width]: multiples of the backbone's \
+         patch.",
     ),
     key(
         "model.temperature",
@@ -106,7 +109,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "model.vision.vv-depth",
-        "Last blocks that feed the V-V attention stream: \"auto\" is 19 of every 24, 0 is plain CLIP.",
+        "Last blocks that feed the V-V attention stream: \"auto\" is 19 of every 24, 0 is plain \
+         CLIP.",
     ),
     key(
         "model.vision.class-ln-post",
@@ -119,7 +123,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "model.prompt.deep-depth",
-        "Text blocks that see learned tokens, the first included: \"auto\" is 9 of every 12, 0 or 1 is off.",
+        "Text blocks that see learned tokens, the first included: \"auto\" is 9 of every 12, 0 \
+         or 1 is off.",
     ),
     key(
         "model.prompt.deep-length",
@@ -147,7 +152,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "model.prompt.coupled",
-        "One pair of prompts for image and patches, as AnomalyCLIP, instead of own local and global ones.",
+        "One pair of prompts for image and patches, as AnomalyCLIP, instead of own local and \
+         global ones.",
     ),
     key(
         "model.bridge.kind",
@@ -167,11 +173,13 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "model.perception.border",
-        "Windows over the border average the tokens they cover (\"exclude\"), or also zeros (\"include\"), copies (\"replicate\"), or do not exist (\"valid\").",
+        "Windows over the border average the tokens they cover (\"exclude\"), or also zeros \
+         (\"include\") or copies (\"replicate\"), or do not exist (\"valid\").",
     ),
     key(
         "model.perception.upsampling",
-        "Where a map's samples lie in the image: \"geometry\" (centres of their windows) or \"half-pixel\".",
+        "Where a map's samples lie in the image: \"geometry\" (centres of their windows) or \
+         \"half-pixel\".",
     ),
     key(
         "model.experts.learnable",
@@ -206,7 +214,8 @@ pub(crate) const KEYS: &[Key] = &[
     absent(
         "model.loss.focal-alpha",
         "0.75",
-        "Weight of anomalous pixels in the focal loss, the rest for normal ones; absent means none.",
+        "Weight of anomalous pixels in the focal loss, the rest for normal ones; absent means \
+         none.",
     ),
     key("model.loss.dice-smooth", "Smoothing of the dice loss."),
     key(
@@ -219,7 +228,8 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "model.score.sigma",
-        "Standard deviation in pixels of the Gaussian that smooths heatmaps and maps for pixel metrics; 0 is off.",
+        "Standard deviation in pixels of the Gaussian that smooths heatmaps and maps for pixel \
+         metrics; 0 is off.",
     ),
 ];
 
@@ -232,8 +242,8 @@ pub(crate) fn is_section(name: &str) -> bool {
     })
 }
 
-/// The key most like `unknown`: by its whole dotted form or by its last part alone. `None` if nothing
-/// comes near.
+/// The key most like `unknown`: by its whole dotted form or by its last part alone. `None` if
+/// nothing comes near.
 pub(crate) fn nearest(unknown: &str) -> Option<&'static str> {
     let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
     let alike = |name: &'static str| {

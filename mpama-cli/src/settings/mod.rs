@@ -21,7 +21,8 @@ pub(crate) use template::{commented, written};
 
 use crate::problem::Mistake;
 
-/// The environment variable that holds a setting is this and the key in capitals, `-` and `.` as `_`.
+/// The environment variable that holds a setting is this and the key in capitals, `-` and `.` as
+/// `_`.
 const ENVIRONMENT: &str = "MPAMA_";
 
 /// One `key=value` of the command line, the key dotted and in kebab case.
@@ -88,10 +89,12 @@ fn typed(text: &str) -> Value {
     value.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Brings together all that was said. `flags` are in rising priority; `environment` looks a variable up.
+/// Brings together all that was said. `flags` are in rising priority; `environment` looks a
+/// variable up.
 ///
 /// # Errors
-/// For a file that cannot be read, an unknown key or a value of a wrong type: named with its origin.
+/// For a file that cannot be read, an unknown key or a value of a wrong type: named with its
+/// origin.
 pub(crate) fn resolve(
     file: Option<&Path>,
     environment: impl Fn(&str) -> Option<String>,
@@ -129,7 +132,8 @@ impl Resolved {
         })
     }
 
-    /// Every known key with its value, `None` if it has none, and its origin; in the order of [`KEYS`].
+    /// Every known key with its value, `None` if it has none, and its origin; in the order of
+    /// [`KEYS`].
     pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, Option<&Value>, &Origin)> {
         KEYS.iter().map(|key| {
             let origin = self.origins.get(key.name).unwrap_or(&Origin::Default);

@@ -1,5 +1,5 @@
-//! The ground the command-line tests stand on: the real binary, the tiny CLIP of the fixtures, a small
-//! drawn dataset and an adapter trained on it.
+//! The ground the command-line tests stand on: the real binary, the tiny CLIP of the fixtures, a
+//! small drawn dataset and an adapter trained on it.
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // every test binary uses a part of it
 
@@ -172,8 +172,8 @@ pub fn training(data: &Path, clip: &str, run: &[&str]) -> Vec<String> {
     arguments
 }
 
-/// A folder with an adapter of both stages in `run/adapter`, trained once for all tests of a binary on
-/// `data`.
+/// A folder with an adapter of both stages in `run/adapter`, trained once for all tests of a binary
+/// on `data`.
 pub fn trained() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {

@@ -30,8 +30,8 @@ pub(crate) struct Inputs {
     pub(crate) skipped: Vec<PathBuf>,
 }
 
-/// Lists the images of all arguments. A file named by itself is taken whatever its name is, and a path
-/// that does not exist stays in the list, to fail in its turn.
+/// Lists the images of all arguments. A file named by itself is taken whatever its name is, and a
+/// path that does not exist stays in the list, to fail in its turn.
 ///
 /// # Errors
 /// For a folder that cannot be read and for a malformed pattern.
@@ -73,8 +73,8 @@ fn take(path: &Path, found: &mut Inputs) -> Result<(), Mistake> {
     }
 }
 
-/// Everything below `folder`, sorted by name at every level. Links to folders are not followed: they
-/// can form a circle.
+/// Everything below `folder`, sorted by name at every level. Links to folders are not followed:
+/// they can form a circle.
 fn walk(root: &Path, folder: &Path, found: &mut Inputs) -> Result<(), Mistake> {
     let unreadable = |error| Mistake::file("read", folder, error);
     let mut entries = fs::read_dir(folder)
@@ -130,8 +130,8 @@ fn matches(argument: &Path) -> Result<Option<Vec<PathBuf>>, Mistake> {
     Ok(Some(paths))
 }
 
-/// A name without an ending for every input's pictures, as a path below the folder of maps. No two are
-/// alike, not even where capitals do not count, and none leads out of the folder.
+/// A name without an ending for every input's pictures, as a path below the folder of maps. No two
+/// are alike, not even where capitals do not count, and none leads out of the folder.
 pub(crate) fn names(images: &[Input]) -> Vec<PathBuf> {
     // from the short name to the long one; whoever is alone with a name has it
     let longer: [fn(&Input) -> PathBuf; 3] = [

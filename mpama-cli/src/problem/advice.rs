@@ -1,0 +1,327 @@
+//! What to do about an error. Libraries say what is wrong, and only that; all advice is here, one
+//! match over each crate's errors.
+
+use std::io;
+use std::path::Path;
+
+use mpama_core::clip::ClipError;
+use mpama_core::preprocess::ImageError;
+
+use super::Mistake;
+use crate::output::shown;
+
+/// The files that make a folder a backbone.
+const BACKBONE_FILES: &str =
+    "config.json, model.safetensors (or pytorch_model.bin) and tokenizer.json";
+
+/// What to do about `error`: the first of its causes that we know decides.
+pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
+    error
+        .chain()
+        .find_map(|cause| {
+            if let Some(mistake) = cause.downcast_ref::<Mistake>() {
+                Some(of_mistake(mistake))
+            } else if let Some(train) = cause.downcast_ref::<mpama_train::Error>() {
+                of_train(train)
+            } else if let Some(core) = cause.downcast_ref::<mpama_core::Error>() {
+                of_core(core)
+            } else if let Some(data) = cause.downcast_ref::<mpama_datasets::Error>() {
+                Some(of_data(data))
+            } else if let Some(clip) = cause.downcast_ref::<ClipError>() {
+                Some(of_clip(clip))
+            } else {
+                cause.downcast_ref::<ImageError>().map(of_image)
+            }
+        })
+        .filter(|hint| !hint.is_empty())
+}
+
+fn of_mistake(mistake: &Mistake) -> String {
+    match mistake {
+        Mistake::Missing {
+            what,
+            flag,
+            variable: None,
+        } => {
+            format!("give the {what} folder with `{flag} DIR`")
+        }
+        Mistake::Missing {
+            what,
+            flag,
+            variable: Some(variable),
+        } => {
+            format!(
+                "give the {what} folder with `{flag} DIR`, or set {variable}; it holds {}",
+                files_of(what)
+            )
+        }
+        Mistake::NoFolder { what, path } => match as_id(path) {
+            Some(id) => no_ids_yet(&id, files_of(what)),
+            None => format!("check the path: the {what} folder holds {}", files_of(what)),
+        },
+        Mistake::UnknownKey {
+            nearest: Some(nearest),
+            ..
+        } => {
+            format!("did you mean `{nearest}`? `mpama config init -` prints every key")
+        }
+        Mistake::UnknownKey { nearest: None, .. } => {
+            "`mpama config init -` prints every key".into()
+        }
+        Mistake::BadValue { .. } => {
+            "`mpama config init -` prints every key, what it takes and its default".into()
+        }
+        Mistake::ConfigFile { .. } => "`mpama config init FILE` writes a file that reads".into(),
+        Mistake::NoImages { .. } => {
+            "png, jpg, bmp, tif and webp files are looked for, in sub-folders too".into()
+        }
+        Mistake::Pattern { .. } => {
+            "in a pattern `*` stands for any text, `?` for one character, `[abc]` for one of \
+             these, `**` for any folders"
+                .into()
+        }
+        Mistake::NoThreshold => "give one with `--threshold T`, between 0 and 1".into(),
+        Mistake::SomeFailed { .. } => {
+            "the other results stand; repair or remove these files and repeat the command for \
+             them"
+                .into()
+        }
+        Mistake::Exists { .. } => "choose another name, or move the file away".into(),
+        Mistake::Unrecognised { .. } => "a dataset is a folder in one of these shapes".into(),
+        Mistake::NoFile { path } => match as_id(path) {
+            Some(id) => no_ids_yet(&id, "a folder"),
+            None => "check the path".into(),
+        },
+        Mistake::NotFinite { .. } => DAMAGED_WEIGHTS.into(),
+        Mistake::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            DISK_FULL.into()
+        }
+        Mistake::File {
+            action: "write" | "create",
+            ..
+        } => "check that the folder exists and that you may write there".into(),
+        Mistake::File { .. } => "check the path, and that you may read it".into(),
+    }
+}
+
+/// The model id that a path may have been meant as.
+fn as_id(path: &Path) -> Option<mpama_hub::ModelId> {
+    path.to_str()?.parse().ok()
+}
+
+fn no_ids_yet(id: &mpama_hub::ModelId, files: &str) -> String {
+    format!(
+        "check the path. If `{id}` is a model id of the Hugging Face Hub: ids come with a later \
+         version; for now download the model with any Hugging Face tool and give the folder that \
+         holds {files}"
+    )
+}
+
+const DAMAGED_WEIGHTS: &str =
+    "the weights are damaged: download the backbone again, or train the adapter again";
+const DISK_FULL: &str = "free some space and repeat the command";
+
+fn files_of(what: &str) -> &'static str {
+    match what {
+        "adapter" => "adapter_config.json and adapter_model.safetensors",
+        "backbone" => BACKBONE_FILES,
+        _ => "images",
+    }
+}
+
+fn of_train(error: &mpama_train::Error) -> Option<String> {
+    use mpama_train::Error;
+    Some(match error {
+        Error::DiskFull { .. } => {
+            "free some space, then continue with `--resume`: nothing half-written was left".into()
+        }
+        Error::Io { .. } => "check the path and your rights there".into(),
+        Error::Busy { .. } => {
+            "wait for the other `mpama train` to end, or use another folder".into()
+        }
+        Error::Setting { key, .. } => {
+            format!("change it with `--set {key}=VALUE`: docs/config.md says what it does")
+        }
+        Error::Toml { .. } => "`mpama config init FILE` writes a file that reads".into(),
+        Error::BadFiles { .. } => {
+            "repair or remove these files, then repeat the command: nothing was trained yet".into()
+        }
+        Error::NoMask { .. } => {
+            "add the masks, or move these images out of the dataset: `mpama info DATA` shows how \
+             files are paired"
+                .into()
+        }
+        Error::CacheMismatch { folder, .. } => {
+            format!(
+                "remove {} to compute the features again, or name another folder with \
+                 `--set features.folder=DIR`",
+                shown(folder)
+            )
+        }
+        Error::CacheFile { path, .. } => {
+            format!(
+                "remove {} and repeat the command: it is computed again",
+                shown(path)
+            )
+        }
+        Error::FeatureRange { dtype: "f16", .. } => {
+            "keep exact features with `--set features.dtype=f32`".into()
+        }
+        Error::FeatureRange { .. } => {
+            "the backbone's weights are damaged: download them again".into()
+        }
+        Error::RunExists { folder } => {
+            format!(
+                "continue it with `--resume {}`, or choose another folder with `--out`",
+                shown(folder)
+            )
+        }
+        Error::NoRun { folder } => format!("start one with `--out {}`", shown(folder)),
+        Error::RunMismatch { .. } => {
+            "leave out what you changed to continue the run as it was, or start another with \
+             `--out`"
+                .into()
+        }
+        Error::RunFile { .. } => {
+            "the run folder is damaged: start again with another `--out`; its features can be \
+             kept with `--set features.folder=RUN/features`"
+                .into()
+        }
+        Error::NoStageOne { .. } => {
+            "train both stages with `--stage both`, or continue a run that has stage one with \
+             `--resume RUN --stage two`"
+                .into()
+        }
+        Error::Score { .. } => DAMAGED_WEIGHTS.into(),
+        Error::NonFiniteGradient { .. } | Error::NonFiniteLoss { .. } => {
+            "try a smaller learning rate (`--set stage-one.learning-rate=…`); if it was the \
+             first step, the backbone's weights may be damaged"
+                .into()
+        }
+        Error::State { .. } => {
+            "the checkpoint belongs to another version or is damaged: start again with another \
+             `--out`"
+                .into()
+        }
+        Error::NoGradient { .. } | Error::Thread(_) | Error::Tensor(_) => return None,
+        Error::Step { source, .. } => return of_train(source),
+        Error::Model(error) => return of_core(error),
+        Error::Dataset(error) => of_data(error),
+        _ => return None, // kinds of a later version
+    })
+}
+
+fn of_core(error: &mpama_core::Error) -> Option<String> {
+    use mpama_core::Error;
+    Some(match error {
+        Error::Setting { key, .. } => {
+            format!("change it with `--set model.{key}=VALUE`: docs/config.md says what it does")
+        }
+        Error::Backbone { .. } => {
+            "give the backbone that the adapter was trained with: `mpama info` on both shows \
+             their fingerprints"
+                .into()
+        }
+        Error::Adapter { .. } => {
+            "the adapter is damaged or of another version: copy or train it again".into()
+        }
+        Error::Shape { .. } => {
+            "the adapter does not fit its own settings: copy or train it again".into()
+        }
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => DISK_FULL.into(),
+        Error::Io { .. } => "check the path and your rights there".into(),
+        Error::Device { .. } => {
+            "use `--device cpu`, or `--device auto` for the best there is; this needs a build \
+             with CUDA and a card"
+                .into()
+        }
+        Error::Clip(error) => of_clip(error),
+        Error::Image(error) => of_image(error),
+        Error::Tensor(_) => return None,
+    })
+}
+
+fn of_data(error: &mpama_datasets::Error) -> String {
+    use mpama_datasets::Error;
+    match error {
+        Error::Missing { .. } | Error::NotAFolder { .. } | Error::Read { .. } => {
+            "check the path, and that you may read it".into()
+        }
+        Error::Empty { .. } | Error::NoImages { .. } => {
+            "give the folder that holds the images: png, jpg, bmp, tif or webp".into()
+        }
+        Error::Unrecognised { .. } | Error::Mismatch { .. } | Error::NoSplit { .. } => {
+            "arrange the files in one of these shapes, or name the layout with `--layout`".into()
+        }
+        Error::Ambiguous { layouts, .. } => format!(
+            "say which with `--layout {}`",
+            layouts.first().map_or("LAYOUT", |l| l.as_str())
+        ),
+        Error::MissingLabel { label, .. } => format!(
+            "training needs both: put {label} images into the folder of that kind; \
+             `mpama info DATA` shows what is found"
+        ),
+        Error::MissingMasks { .. } => {
+            "add the masks, or move these images out of the dataset".into()
+        }
+        Error::UnknownCategory { .. } => {
+            "choose among these with `--set data.categories=[…]`".into()
+        }
+        Error::UnknownName { .. } => "leave `--layout` out to have it recognised".into(),
+    }
+}
+
+fn of_clip(error: &ClipError) -> String {
+    match error {
+        ClipError::MissingFile { .. } => {
+            format!(
+                "a backbone folder holds {BACKBONE_FILES}: download the model with any \
+                 Hugging Face tool"
+            )
+        }
+        ClipError::Unreadable { .. } | ClipError::NotFinite { .. } => {
+            "the file is damaged or cut short: download it again".into()
+        }
+        ClipError::MissingTensor { .. }
+        | ClipError::TensorShape { .. }
+        | ClipError::TensorType { .. } => {
+            "config.json and weights do not belong together, or the download is incomplete: \
+             download the folder again"
+                .into()
+        }
+        ClipError::Config { .. } => {
+            "only CLIP models with a ViT run here, such as openai/clip-vit-large-patch14-336".into()
+        }
+        ClipError::VvDepth { .. } => {
+            "set `model.vision.vv-depth` to \"auto\" or to fewer blocks".into()
+        }
+        ClipError::Shape { .. } => {
+            "set `model.image-size` to a multiple of the backbone's patch: `mpama info CLIP` \
+             shows it"
+                .into()
+        }
+        ClipError::Layer { .. }
+        | ClipError::Token { .. }
+        | ClipError::Tokenize { .. }
+        | ClipError::Tensor(_) => String::new(),
+    }
+}
+
+fn of_image(error: &ImageError) -> String {
+    match error {
+        ImageError::Missing { .. } | ImageError::Directory { .. } => "check the path".into(),
+        ImageError::Mode { .. } | ImageError::Format { .. } => {
+            "convert it to an 8-bit PNG or JPEG".into()
+        }
+        ImageError::Truncated { .. } | ImageError::Damaged { .. } | ImageError::Empty { .. } => {
+            "the file is damaged or cut short: get it again from where it came".into()
+        }
+        ImageError::TooLarge { .. } | ImageError::FileTooLarge { .. } => {
+            "make it smaller: the network sees a few hundred pixels".into()
+        }
+        ImageError::MaskSize { .. } => {
+            "a mask has a pixel for every pixel of its image: export it again at that size".into()
+        }
+        _ => "check that you may read it".into(),
+    }
+}
