@@ -1,0 +1,325 @@
+//! What can be drawn: the table of categories and of the defects that make sense on each.
+
+use super::defect::Defect::{self, *};
+use super::noise::Dice;
+use super::texel::Look;
+use super::{electronics, fabrics, goods, hardware, materials};
+
+/// What a category is made up of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A material that fills the image.
+    Surface,
+    /// A thing on a plain background.
+    Object,
+}
+
+/// How a thing may lie.
+#[derive(Clone, Copy)]
+pub(super) enum Turn {
+    Any,
+    /// Nearly along one side of the image.
+    Slight,
+}
+
+/// A kind of surface or object.
+#[derive(Clone, Copy)]
+pub struct Category {
+    /// Its name, as a folder is called: `circuit_board`.
+    pub name: &'static str,
+    /// Surface or object.
+    pub kind: Kind,
+    /// The defects that make sense on it.
+    pub defects: &'static [Defect],
+    pub(super) turn: Turn,
+    pub(super) draw: fn(&mut Dice) -> Look,
+}
+
+impl Category {
+    /// The category of this name.
+    pub fn named(name: &str) -> Option<&'static Category> {
+        CATEGORIES.iter().find(|c| c.name == name)
+    }
+
+    /// Its name as it reads in a caption: `circuit board`.
+    pub fn words(&self) -> String {
+        self.name.replace('_', " ")
+    }
+}
+
+impl std::fmt::Debug for Category {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Category({})", self.name)
+    }
+}
+
+impl PartialEq for Category {
+    fn eq(&self, other: &Category) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Category {}
+
+const fn surface(
+    name: &'static str,
+    turn: Turn,
+    draw: fn(&mut Dice) -> Look,
+    defects: &'static [Defect],
+) -> Category {
+    Category {
+        name,
+        kind: Kind::Surface,
+        defects,
+        turn,
+        draw,
+    }
+}
+
+const fn object(
+    name: &'static str,
+    turn: Turn,
+    draw: fn(&mut Dice) -> Look,
+    defects: &'static [Defect],
+) -> Category {
+    Category {
+        name,
+        kind: Kind::Object,
+        defects,
+        turn,
+        draw,
+    }
+}
+
+const CLOTH: &[Defect] = &[Hole, Stain, Dirt, Fibre, Burn, Cut, Warp, Discolouration];
+const SKIN: &[Defect] = &[
+    Scratch,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Burn,
+    Cut,
+    Discolouration,
+];
+const TIMBER: &[Defect] = &[
+    Scratch,
+    Crack,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Burn,
+    Cut,
+    Discolouration,
+];
+const STONE: &[Defect] = &[
+    Scratch,
+    Crack,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Burn,
+    Discolouration,
+];
+const SHEET: &[Defect] = &[
+    Scratch,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Burn,
+    Discolouration,
+];
+const PATTERNED_SHEET: &[Defect] = &[
+    Scratch,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Burn,
+    Warp,
+    Discolouration,
+];
+const METAL_PART: &[Defect] = &[
+    Scratch,
+    Crack,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Burn,
+    Discolouration,
+    ChippedEdge,
+    MissingPart,
+];
+const BRITTLE_PART: &[Defect] = &[
+    Scratch,
+    Crack,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Burn,
+    Discolouration,
+    ChippedEdge,
+    MissingPart,
+];
+const GLASS: &[Defect] = &[Scratch, Crack, Stain, Dirt, Fibre, ChippedEdge, MissingPart];
+const SHELL: &[Defect] = &[
+    Scratch,
+    Crack,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Discolouration,
+    MissingPart,
+];
+const FOOD: &[Defect] = &[
+    Crack,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Burn,
+    Cut,
+    Discolouration,
+    ChippedEdge,
+    MissingPart,
+];
+const ASSEMBLY: &[Defect] = &[
+    Scratch,
+    Stain,
+    Dirt,
+    Fibre,
+    Burn,
+    Discolouration,
+    ChippedEdge,
+    MissingPart,
+];
+const SOFT_PART: &[Defect] = &[
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Burn,
+    Cut,
+    Warp,
+    Discolouration,
+    MissingPart,
+];
+const CABLE: &[Defect] = &[
+    Stain,
+    Dirt,
+    Fibre,
+    Burn,
+    Cut,
+    Warp,
+    Discolouration,
+    MissingPart,
+];
+const PACK: &[Defect] = &[
+    Scratch,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Cut,
+    Discolouration,
+    MissingPart,
+];
+const CAN: &[Defect] = &[
+    Scratch,
+    Hole,
+    Stain,
+    Dirt,
+    Fibre,
+    Dent,
+    Burn,
+    Cut,
+    Discolouration,
+    MissingPart,
+];
+
+/// Everything that can be drawn: 16 surfaces, then 16 objects.
+pub const CATEGORIES: [Category; 32] = [
+    surface("woven_cloth", Turn::Any, fabrics::woven_cloth, CLOTH),
+    surface("denim", Turn::Any, fabrics::denim, CLOTH),
+    surface("leather", Turn::Any, fabrics::leather, SKIN),
+    surface("wood", Turn::Slight, materials::wood, TIMBER),
+    surface("terrazzo", Turn::Any, materials::terrazzo, STONE),
+    surface(
+        "wire_mesh",
+        Turn::Any,
+        fabrics::wire_mesh,
+        &[Cut, Stain, Dirt, Fibre, Burn, Warp, Discolouration],
+    ),
+    surface("carpet", Turn::Any, fabrics::carpet, CLOTH),
+    surface("brushed_metal", Turn::Any, materials::brushed_metal, SHEET),
+    surface(
+        "perforated_plate",
+        Turn::Any,
+        materials::perforated_plate,
+        PATTERNED_SHEET,
+    ),
+    surface("marble", Turn::Any, materials::marble, STONE),
+    surface("concrete", Turn::Any, materials::concrete, STONE),
+    surface("brick", Turn::Slight, materials::brick, STONE),
+    surface("cork", Turn::Any, materials::cork, TIMBER),
+    surface("knit", Turn::Slight, fabrics::knit, CLOTH),
+    surface(
+        "corrugated_sheet",
+        Turn::Any,
+        fabrics::corrugated_sheet,
+        PATTERNED_SHEET,
+    ),
+    surface(
+        "tread_plate",
+        Turn::Any,
+        materials::tread_plate,
+        PATTERNED_SHEET,
+    ),
+    object("gear", Turn::Any, hardware::gear, METAL_PART),
+    object("nut", Turn::Any, hardware::nut, METAL_PART),
+    object("bolt", Turn::Any, hardware::bolt, METAL_PART),
+    object("washer", Turn::Any, hardware::washer, METAL_PART),
+    object("bottle_mouth", Turn::Any, goods::bottle_mouth, GLASS),
+    object("capsule", Turn::Any, goods::capsule, SHELL),
+    object("tablet", Turn::Any, goods::tablet, BRITTLE_PART),
+    object(
+        "circuit_board",
+        Turn::Slight,
+        electronics::circuit_board,
+        ASSEMBLY,
+    ),
+    object("cable_end", Turn::Any, electronics::cable_end, CABLE),
+    object("zipper", Turn::Slight, goods::zipper, SOFT_PART),
+    object("biscuit", Turn::Any, goods::biscuit, FOOD),
+    object("button", Turn::Any, goods::button, BRITTLE_PART),
+    object("chip", Turn::Slight, electronics::chip, ASSEMBLY),
+    object(
+        "bearing",
+        Turn::Any,
+        hardware::bearing,
+        &[
+            Scratch,
+            Crack,
+            Stain,
+            Dirt,
+            Fibre,
+            Dent,
+            Burn,
+            Discolouration,
+            MissingPart,
+        ],
+    ),
+    object("battery", Turn::Any, electronics::battery, CAN),
+    object("blister_pack", Turn::Slight, goods::blister_pack, PACK),
+];
