@@ -4,6 +4,8 @@
 //!
 //! `cargo run -p mpama-datasets --example contact_sheet -- FOLDER [SIZE] [SEED]`
 
+#![allow(clippy::print_stderr)] // a tool for a terminal
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};

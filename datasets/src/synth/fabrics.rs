@@ -63,7 +63,7 @@ pub(super) fn woven_cloth(dice: &mut Dice) -> Look {
 
 pub(super) fn denim(dice: &mut Dice) -> Look {
     let (name, dyed) = tint(dice, &[BLUE, BLUE, BLACK, GREY]);
-    let (pitch, salt) = (dice.range(0.075, 0.105), dice.salt());
+    let (pitch, salt) = (dice.range(0.062, 0.09), dice.salt());
     let (fade, slope) = (dice.range(0.1, 0.4), if dice.chance(0.5) { 1 } else { -1 });
     let undyed = [0.78, 0.78, 0.76];
     whole(name, move |[u, v]| {
@@ -87,17 +87,18 @@ pub(super) fn denim(dice: &mut Dice) -> Look {
 
 pub(super) fn leather(dice: &mut Dice) -> Look {
     let (name, dyed) = tint(dice, &[BROWN, BLACK, RED, BEIGE, GREEN]);
-    let (scale, salt) = (dice.range(8.0, 12.0), dice.salt());
-    let (depth, gloss) = (dice.range(0.018, 0.03), dice.range(0.25, 0.45));
+    let (scale, salt) = (dice.range(11.0, 18.0), dice.salt());
+    let (depth, gloss) = (dice.range(0.012, 0.02), dice.range(0.25, 0.45));
     whole(name, move |[u, v]| {
         let warp = |s| 0.35 * fbm(u * scale * 0.5, v * scale * 0.5, salt ^ s, 2);
         let (x, y) = (u * scale + warp(1), v * scale + warp(2));
         let grain = voronoi(x, y, salt, 0.9);
-        let crease = step(0.0, 0.28, grain.border);
+        let crease = step(-0.1, 0.5, grain.border);
+        let wrinkle = step(0.10, 0.0, fbm(u * 1.7, v * 1.7, salt ^ 5, 3).abs());
         let pores = step(0.5, 0.8, value(x * 3.0, y * 3.0, salt ^ 3));
-        let tone =
-            0.82 + 0.2 * crease + 0.08 * grain.id + 0.14 * fbm(u * 2.0, v * 2.0, salt ^ 4, 3);
-        let height = depth * (crease * (0.8 + 0.3 * grain.id) - 0.25 * pores);
+        let tone = 0.80 + 0.24 * crease + 0.07 * grain.id - 0.10 * wrinkle
+            + 0.14 * fbm(u * 2.0, v * 2.0, salt ^ 4, 3);
+        let height = depth * (crease * (0.8 + 0.3 * grain.id) - 0.25 * pores - 0.6 * wrinkle);
         Texel::new(shade(dyed, tone - 0.1 * pores), height).gloss(gloss * crease)
     })
 }

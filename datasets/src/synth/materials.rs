@@ -12,21 +12,22 @@ use super::texel::{
 pub(super) fn wood(dice: &mut Dice) -> Look {
     let (name, light) = tint(dice, &[BEIGE, BROWN, ORANGE, YELLOW]);
     let light = mix(light, [0.72, 0.55, 0.36], 0.5);
-    let (rings, wave, salt) = (dice.range(5.0, 9.0), dice.range(0.5, 1.3), dice.salt());
+    let (rings, wave, salt) = (dice.range(7.0, 14.0), dice.range(0.6, 1.5), dice.salt());
     let knot = [dice.range(-1.6, 1.6), dice.range(-1.6, 1.6)];
-    let (contrast, gloss) = (dice.range(0.3, 0.55), dice.range(0.05, 0.3));
+    let (contrast, gloss) = (dice.range(0.2, 0.42), dice.range(0.05, 0.3));
     whole(name, move |[u, v]| {
         let from = [(u - knot[0]) * 0.55, v - knot[1]];
         let near = (-9.0 * (from[0] * from[0] + from[1] * from[1])).exp();
-        let bend = wave * fbm(u * 0.55, v * 1.4, salt, 3) + 0.9 * near;
-        let ring = v * rings * 0.6 + bend * 1.6;
+        let bend = wave * fbm(u * 0.4, v * 1.1, salt, 2) + 1.6 * near;
+        let ring = v * rings * 0.6 + bend * 1.6 + 0.12 * fbm(u * 2.0, v * 9.0, salt ^ 5, 2);
         let place = ring - ring.floor();
         let late = step(0.25, 0.95, place) * (1.0 - step(0.95, 1.0, place)); // slow, then abrupt
         let pore = step(0.35, 0.75, value(u * 5.0, v * 75.0, salt ^ 1));
         let fine = fbm(u * 3.0, v * 42.0, salt ^ 2, 2);
         let dark = shade(light, 1.0 - contrast);
         let colour = mix(light, dark, 0.85 * late + 0.55 * near * near);
-        let tone = 1.0 + 0.10 * fine - 0.16 * pore + 0.08 * fbm(u, v, salt ^ 3, 2);
+        let band = value(ring.floor(), 0.5, salt ^ 4); // good years and bad years
+        let tone = 1.0 + 0.12 * fine - 0.14 * pore + 0.07 * band + 0.08 * fbm(u, v, salt ^ 3, 2);
         Texel::new(shade(colour, tone), 0.004 * fine - 0.006 * pore).gloss(gloss)
     })
 }

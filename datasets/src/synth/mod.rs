@@ -2,8 +2,9 @@
 //! or damaged, with exact masks. For trials and tests on a machine that has no dataset.
 //!
 //! A category is a function of the plane: colour, height, gloss ([`fabrics`], [`materials`],
-//! [`hardware`], [`goods`], [`electronics`]). A defect changes that matter before light falls on it
-//! ([`damage`], [`loss`]), so that it shines and casts shade as the rest does; then one camera takes
+//! [`hardware`], [`goods`], [`medicine`],
+//! [`electronics`], [`board`]). A defect changes that matter before light falls on it
+//! ([`lines`], [`patches`], [`loss`]), so that it shines and casts shade as the rest does; then one camera takes
 //! both twins ([`light`]) and the [`mask`] is where they differ.
 //!
 //! Everything follows from the category's name, the seed and the defect; the same machine draws the
@@ -11,6 +12,7 @@
 //!
 //! To add a category: a function that draws its [`texel::Look`], and a line in [`CATEGORIES`].
 
+mod board;
 mod category;
 mod damage;
 mod defect;
@@ -20,10 +22,13 @@ mod fabrics;
 mod goods;
 mod hardware;
 mod light;
+mod lines;
 mod loss;
 mod mask;
 mod materials;
+mod medicine;
 mod noise;
+mod patches;
 mod region;
 mod scene;
 mod shape;

@@ -1,5 +1,7 @@
 //! Where a defect lies: shapes on the sampling grid, as signed distances (negative inside).
 
+use std::f32::consts::TAU;
+
 use super::noise::{Dice, fbm};
 use super::scene::Grid;
 use super::shape::{length, turn};
@@ -59,7 +61,7 @@ impl Region {
         stretch: f32,
         rough: f32,
     ) {
-        let angle = dice.range(0.0, std::f32::consts::TAU);
+        let angle = dice.range(0.0, TAU);
         let (cos_sin, salt) = ([angle.cos(), angle.sin()], dice.salt());
         let (long, wide) = (stretch.sqrt(), 1.0 / stretch.sqrt());
         let reach = radius * (2.0 + rough) * long;
@@ -92,24 +94,22 @@ impl Region {
     }
 }
 
-/// Points along a line of this length through `middle` that turns by up to `bend` radians in all, and
-/// at each step by up to `jag`.
+/// Points along a line of this length through `middle` that swings to and fro, by up to `bend` radians
+/// in all, and at each step by up to `jag`.
 pub(super) fn path(dice: &mut Dice, middle: Point, span: f32, bend: f32, jag: f32) -> Vec<Point> {
-    let steps = 24;
-    let start = dice.range(0.0, std::f32::consts::TAU);
-    let bend = dice.range(-bend, bend) / steps as f32;
+    const STEPS: usize = 24;
+    let step = span / STEPS as f32;
+    let (mut heading, mut phase) = (dice.range(0.0, TAU), dice.range(0.0, TAU));
+    let swing = dice.range(0.0, 6.0) / STEPS as f32;
     let mut points = vec![[0.0f32; 2]];
-    let mut heading = start;
-    for _ in 0..steps {
-        heading += bend;
+    for _ in 0..STEPS {
+        heading += bend / STEPS as f32 * phase.sin();
+        phase += swing;
         let angle = heading + dice.range(-jag, jag);
         let [x, y] = points[points.len() - 1];
-        let step = span / steps as f32;
         points.push([x + step * angle.cos(), y + step * angle.sin()]);
     }
-    let centre = points[steps / 2];
-    points
-        .iter()
-        .map(|p| [p[0] - centre[0] + middle[0], p[1] - centre[1] + middle[1]])
-        .collect()
+    let [x, y] = points[STEPS / 2];
+    let moved = |p: &Point| [p[0] - x + middle[0], p[1] - y + middle[1]];
+    points.iter().map(moved).collect()
 }
