@@ -17,6 +17,7 @@ mod index;
 mod layout;
 mod listing;
 mod sample;
+pub mod synth;
 
 pub use dataset::{Counts, Dataset};
 pub use error::{Error, Result};

@@ -1,0 +1,63 @@
+//! Which pixels a defect has changed.
+
+use super::scene::OVERSAMPLING;
+
+/// A pixel is changed where one of its channels differs by at least this many of 255 levels between
+/// the intact and the damaged photograph. Weaker traces (the last fringe of a smoothed edge, the
+/// breath of a shadow) cannot be seen above the sensor's noise and do not count.
+pub const VISIBLE: u8 = 8;
+
+/// The mask, 0 or 255, and how many pixels are changed visibly.
+pub(super) struct Difference {
+    pub(super) mask: Vec<u8>,
+    pub(super) changed: usize,
+    /// Pixels that belong to the defect, changed or not.
+    pub(super) meant: usize,
+}
+
+/// How far a pixel of the defect may lie from one that is visibly changed and still be in the mask:
+/// a stain on a black thread of a white cloth changes nothing there, but it is stained.
+pub fn gap(size: usize) -> usize {
+    size / 48 + 1
+}
+
+/// Compares two photographs of `size` pixels a side; `cover` says how far each sample belongs to the
+/// defect.
+pub(super) fn difference(intact: &[u8], damaged: &[u8], cover: &[f32], size: usize) -> Difference {
+    let changed: Vec<bool> = intact
+        .chunks_exact(3)
+        .zip(damaged.chunks_exact(3))
+        .map(|(a, b)| a.iter().zip(b).any(|(x, y)| x.abs_diff(*y) >= VISIBLE))
+        .collect();
+    let reach = gap(size);
+    let near_change = |x: usize, y: usize| {
+        let span = |c: usize| c.saturating_sub(reach)..(c + reach + 1).min(size);
+        span(y).any(|j| span(x).any(|i| changed[j * size + i]))
+    };
+    let belongs = |x: usize, y: usize| {
+        let sample = |k: usize| {
+            let (i, j) = (
+                x * OVERSAMPLING + k % OVERSAMPLING,
+                y * OVERSAMPLING + k / OVERSAMPLING,
+            );
+            cover[j * size * OVERSAMPLING + i]
+        };
+        let samples = OVERSAMPLING * OVERSAMPLING;
+        (0..samples).map(sample).sum::<f32>() >= 0.5 * samples as f32
+    };
+    let (mut mask, mut meant) = (vec![0; size * size], 0);
+    for y in 0..size {
+        for x in 0..size {
+            let member = belongs(x, y);
+            meant += usize::from(member);
+            if changed[y * size + x] || (member && near_change(x, y)) {
+                mask[y * size + x] = 255;
+            }
+        }
+    }
+    Difference {
+        mask,
+        changed: changed.iter().filter(|c| **c).count(),
+        meant,
+    }
+}
