@@ -132,6 +132,19 @@ fn masks_are_where_the_twins_differ_for_every_category_and_defect() {
 }
 
 #[test]
+fn every_category_is_drawn_at_full_size() {
+    for (n, category) in CATEGORIES.iter().enumerate() {
+        let defect = category.defects[n % category.defects.len()];
+        let image = render(category, n as u64, 256, Some(defect)).unwrap();
+        let count = image.mask.iter().filter(|m| **m > 0).count();
+        assert!(
+            count >= 4 && count < 256 * 256 / 2,
+            "{category:?} with {defect}: {count}"
+        );
+    }
+}
+
+#[test]
 fn a_larger_image_shows_the_same_thing() {
     for name in ["gear", "brick", "tablet", "corrugated_sheet"] {
         let mean = |size: usize| -> Vec<f64> {
@@ -177,7 +190,7 @@ fn what_cannot_be_drawn_is_refused_by_name() {
 }
 
 fn options() -> SynthOptions {
-    let categories = ["gear", "denim", "chip"].map(category).to_vec();
+    let categories = ["gear", "denim", "chip", "gear"].map(category).to_vec();
     SynthOptions {
         categories,
         good: 3,

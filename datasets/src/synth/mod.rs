@@ -1,16 +1,15 @@
 //! Images of things as an inspector sees them, drawn rather than taken: surfaces and objects, intact
 //! or damaged, with exact masks. For trials and tests on a machine that has no dataset.
 //!
-//! A category is a function of the plane: colour, height, gloss ([`fabrics`], [`materials`],
-//! [`hardware`], [`goods`], [`medicine`],
-//! [`electronics`], [`board`]). A defect changes that matter before light falls on it
-//! ([`lines`], [`patches`], [`loss`]), so that it shines and casts shade as the rest does; then one camera takes
-//! both twins ([`light`]) and the [`mask`] is where they differ.
+//! A category is a function of the plane: colour, height, gloss (`fabrics`, `materials`, `hardware`,
+//! `goods`, `medicine`, `electronics`, `board`). A defect changes that matter before light falls on it
+//! (`lines`, `patches`, `loss`), so that it shines and casts shade as the rest does; then one camera
+//! takes both twins (`light`) and the mask is where they differ (`mask`).
 //!
 //! Everything follows from the category's name, the seed and the defect; the same machine draws the
 //! same bytes again. The size decides nothing but the resolution.
 //!
-//! To add a category: a function that draws its [`texel::Look`], and a line in [`CATEGORIES`].
+//! To add a category: a function that draws its `texel::Look`, and a line in [`CATEGORIES`].
 
 mod board;
 mod category;
