@@ -103,8 +103,8 @@ fn masks_are_where_the_twins_differ_for_every_category_and_defect() {
                 let span = |c: usize| c.saturating_sub(gap(size))..(c + gap(size) + 1).min(size);
                 span(p / size).any(|j| span(p % size).any(|i| differs[j * size + i]))
             };
-            for p in 0..size * size {
-                let masked = damaged.mask[p] > 0;
+            for (p, level) in damaged.mask.iter().enumerate() {
+                let masked = *level > 0;
                 assert!(
                     masked || !differs[p],
                     "{what}: {p} differs and is not in the mask"

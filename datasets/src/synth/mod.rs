@@ -41,7 +41,7 @@ pub use mask::{VISIBLE, gap};
 pub use write::{Progress, SynthOptions, Written, write_mvtec};
 
 use light::Camera;
-use mask::{Difference, difference};
+use mask::difference;
 use noise::Dice;
 use scene::{Field, Scene};
 
@@ -179,18 +179,12 @@ impl Studio {
             let (field, cover) =
                 damage::damage(&self.scene, &self.field, defect, aimed, dice, strength);
             let rgb = self.camera.expose(&field);
-            let Difference {
-                mask,
-                changed,
-                meant,
-            } = difference(&self.rgb, &rgb, &cover, self.size);
-            // Seen: most of what was meant to change has changed, and it is more than a speck.
-            let share = changed as f32 / meant.max(1) as f32;
-            let quality = share.min(0.5) * (changed.min(4) as f32);
-            if quality > most || best.is_none() {
-                (best, most) = (Some((rgb, mask)), quality);
+            let difference = difference(&self.rgb, &rgb, &cover, self.size);
+            let (seen, quality) = (difference.is_seen(), difference.quality());
+            if seen || quality > most || best.is_none() {
+                (best, most) = (Some((rgb, difference.mask)), quality);
             }
-            if share >= 0.5 && changed >= 4 {
+            if seen {
                 break;
             }
         }
