@@ -6,6 +6,8 @@
 //! as [`Orphan`]s with a reason. The order of samples and their [`Dataset::index_hash`] depend on the
 //! files alone, not on the machine or on where the folder lies.
 //!
+//! [`synth`] draws datasets where there is none.
+//!
 //! To add a layout: a file in `layout/` with its `SHAPE`, `recognises` and `read`, and a variant of
 //! [`Layout`]; the compiler names the places that have to know it.
 

@@ -103,8 +103,8 @@ fn masks_are_where_the_twins_differ_for_every_category_and_defect() {
                 let span = |c: usize| c.saturating_sub(gap(size))..(c + gap(size) + 1).min(size);
                 span(p / size).any(|j| span(p % size).any(|i| differs[j * size + i]))
             };
-            for p in 0..size * size {
-                let masked = damaged.mask[p] > 0;
+            for (p, level) in damaged.mask.iter().enumerate() {
+                let masked = *level > 0;
                 assert!(
                     masked || !differs[p],
                     "{what}: {p} differs and is not in the mask"
@@ -128,6 +128,19 @@ fn masks_are_where_the_twins_differ_for_every_category_and_defect() {
     }
     for (defect, found) in extents {
         assert_eq!(found.len(), 4, "{defect}: {found:?}");
+    }
+}
+
+#[test]
+fn every_category_is_drawn_at_full_size() {
+    for (n, category) in CATEGORIES.iter().enumerate() {
+        let defect = category.defects[n % category.defects.len()];
+        let image = render(category, n as u64, 256, Some(defect)).unwrap();
+        let count = image.mask.iter().filter(|m| **m > 0).count();
+        assert!(
+            count >= 4 && count < 256 * 256 / 2,
+            "{category:?} with {defect}: {count}"
+        );
     }
 }
 
@@ -177,7 +190,7 @@ fn what_cannot_be_drawn_is_refused_by_name() {
 }
 
 fn options() -> SynthOptions {
-    let categories = ["gear", "denim", "chip"].map(category).to_vec();
+    let categories = ["gear", "denim", "chip", "gear"].map(category).to_vec();
     SynthOptions {
         categories,
         good: 3,

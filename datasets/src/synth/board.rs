@@ -121,6 +121,9 @@ pub(super) fn circuit_board(dice: &mut Dice) -> Look {
     assembled(name, move |p, without| {
         let screw = length([p[0].abs() - half[0] + 0.09, p[1].abs() - half[1] + 0.09]);
         let edge = slab(p, half, 0.05).max(0.045 - screw);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         if screw < 0.075 {
             return Texel::new(shade(GOLDEN.1, 1.0), 0.045)
                 .gloss(0.6)

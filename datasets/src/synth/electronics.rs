@@ -34,6 +34,9 @@ pub(super) fn chip(dice: &mut Dice) -> Look {
         } else {
             body_edge
         };
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         if body_edge >= 0.0 {
             let bend = step(0.0, 0.5 * reach, out);
             return Texel::new(
@@ -92,6 +95,9 @@ pub(super) fn cable_end(dice: &mut Dice) -> Look {
     assembled(name, move |p, without| {
         let r = length(p);
         let edge = r - 0.95 + 0.012 * fbm(p[0] * 2.0, p[1] * 2.0, salt, 2);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let tone = 0.93 + 0.08 * fbm(p[0] * 9.0, p[1] * 9.0, salt ^ 1, 3);
         if r > 0.95 - thick {
             let ring = (0.95 - thick - r).max(edge);
@@ -160,6 +166,9 @@ pub(super) fn battery(dice: &mut Dice) -> Look {
         let can = slab([x + 0.05, y], [0.90, radius], 0.04);
         let nub = slab([x - 0.90, y], [0.07, 0.34 * radius], 0.02);
         let edge = can.min(nub);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let steel = !(-0.88..0.78).contains(&x);
         let round = cylinder(y, if can < 0.0 { radius } else { 0.34 * radius });
         let groove = step(0.018, 0.0, (x - 0.79).abs()) + step(0.018, 0.0, (x + 0.89).abs());

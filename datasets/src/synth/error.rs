@@ -94,3 +94,19 @@ impl SynthError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_locked_door() {
+        let error = |kind| SynthError::write("a/b.png", io::Error::from(kind));
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(matches!(error(kind), SynthError::DiskFull { .. }));
+        }
+        let locked = error(io::ErrorKind::PermissionDenied);
+        assert!(matches!(locked, SynthError::Write { .. }));
+        assert_eq!(locked.to_string(), "cannot write `a/b.png`");
+    }
+}

@@ -19,6 +19,9 @@ pub(super) fn bottle_mouth(dice: &mut Dice) -> Look {
     whole(name, move |p| {
         let r = length(p);
         let edge = r - 0.95;
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let rings =
             0.05 * value(r * 26.0, 0.0, salt) + 0.05 * fbm(p[0] * 2.0, p[1] * 2.0, salt ^ 1, 2);
         if r < bore {
@@ -67,6 +70,9 @@ pub(super) fn biscuit(dice: &mut Dice) -> Look {
         } else {
             r - 0.93
         } + ripple;
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let crumb = fbm(p[0] * 13.0, p[1] * 13.0, salt ^ 1, 4);
         let bake = fbm(p[0] * 1.8, p[1] * 1.8, salt ^ 2, 3);
         let hole = [lattice(p[0] / pitch).1, lattice(p[1] / pitch).1];
@@ -108,6 +114,9 @@ pub(super) fn button(dice: &mut Dice) -> Look {
             length([p[0].abs() - apart, p[1]])
         } - size;
         let edge = (r - 0.94).max(-hole);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let swirl = fbm(
             p[0] * 2.2 + fbm(p[0] * 3.0, p[1] * 3.0, salt, 3),
             p[1] * 2.2,
@@ -135,6 +144,9 @@ pub(super) fn zipper(dice: &mut Dice) -> Look {
     let (pitch, salt, wide) = (dice.range(0.15, 0.19), dice.salt(), dice.range(0.16, 0.21));
     assembled(name, move |[x, y], without| {
         let edge = y.abs() - 0.62;
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let rib = ((y / 0.05) * TAU).sin();
         let knots = ((x / 0.05) * TAU
             + if (y / 0.05).floor() as i32 % 2 == 0 {

@@ -42,6 +42,9 @@ pub(super) fn gear(dice: &mut Dice) -> Look {
             let middle = 0.5 * (web + hub);
             edge = edge.max(0.36 * (web - hub) - length([q, r - middle]));
         }
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let rim = bevel(edge, 0.035, 0.02);
         let tone = 0.88 + turned(p, salt) - 0.12 * step(0.0, 0.02, ring);
         let tone = if torn {
@@ -67,6 +70,9 @@ pub(super) fn nut(dice: &mut Dice) -> Look {
         let body = hex.max(r - size * 1.12);
         let outline = if flange { r - 0.95 } else { body };
         let edge = outline.max(bore - 0.09 - r);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let corner = step(size * 0.98, size * 1.13, r); // the chamfer that cuts the corners
         let mut height = if body < 0.0 {
             0.20 - 0.10 * corner
@@ -98,6 +104,9 @@ pub(super) fn washer(dice: &mut Dice) -> Look {
     whole(name, move |p| {
         let r = length(p);
         let edge = (r - 0.94).max(bore - r);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let lip = sealed && r < bore + 0.11;
         let colour = if lip { seal } else { base };
         let stamp = 0.04 * value(p[0] * 3.0, p[1] * 30.0, salt ^ 2); // from the rolled sheet
@@ -129,6 +138,9 @@ pub(super) fn bolt(dice: &mut Dice) -> Look {
         let shank = (y.abs() - radius).max(x - end).max(neck - 0.01 - x);
         let cap = slab([x - neck + 0.5 * head, y], [0.5 * head, wide], 0.04);
         let edge = shank.min(cap);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let (height, tone) = if cap < 0.0 {
             // three faces of the hexagon are seen from the side
             let face = (y.abs() - 0.5 * wide).max(0.0);
@@ -161,6 +173,9 @@ pub(super) fn bearing(dice: &mut Dice) -> Look {
     assembled(name, move |p, without| {
         let (r, angle) = (length(p), p[1].atan2(p[0]) / TAU + 0.5);
         let edge = (r - 0.95).max(bore - r);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let race = (inner - r).max(r - outer); // negative between the races
         let tone = 0.90 + turned(p, salt);
         if race >= 0.0 {

@@ -70,7 +70,7 @@ impl Damage<'_> {
             .filter(inside)
             .map(|i| along(grid.point(i)))
             .fold(f32::MIN, f32::max);
-        let depth = (1.5 * self.radius).clamp(3.0 * self.pixel, 0.55);
+        let depth = (1.5 * self.radius).clamp(3.0 * self.pixel, 0.42);
         let (salt, jag) = (self.dice.salt(), 0.35 * depth);
         let mut region = Region::empty(grid);
         region.add_field(|p| {

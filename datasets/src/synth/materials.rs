@@ -13,11 +13,12 @@ pub(super) fn wood(dice: &mut Dice) -> Look {
     let (name, light) = tint(dice, &[BEIGE, BROWN, ORANGE, YELLOW]);
     let light = mix(light, [0.72, 0.55, 0.36], 0.5);
     let (rings, wave, salt) = (dice.range(7.0, 14.0), dice.range(0.6, 1.5), dice.salt());
-    let knot = [dice.range(-1.6, 1.6), dice.range(-1.6, 1.6)];
+    let knots = dice.range(0.0, 0.8);
     let (contrast, gloss) = (dice.range(0.2, 0.42), dice.range(0.05, 0.3));
     whole(name, move |[u, v]| {
-        let from = [(u - knot[0]) * 0.55, v - knot[1]];
-        let near = (-9.0 * (from[0] * from[0] + from[1] * from[1])).exp();
+        let knot = voronoi(u * 0.3, v * 0.55, salt ^ 6, 0.7);
+        let present = if knot.id < knots { 1.0 } else { 0.0 };
+        let near = present * (-36.0 * knot.near * knot.near).exp();
         let bend = wave * fbm(u * 0.4, v * 1.1, salt, 2) + 1.6 * near;
         let ring = v * rings * 0.6 + bend * 1.6 + 0.12 * fbm(u * 2.0, v * 9.0, salt ^ 5, 2);
         let place = ring - ring.floor();

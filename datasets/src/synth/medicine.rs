@@ -22,6 +22,9 @@ pub(super) fn capsule(dice: &mut Dice) -> Look {
         let radius = if cap { radius } else { radius - 0.018 };
         let half = 0.95 - radius;
         let edge = stadium([x, y], half, radius);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let height = cylinder(length([(x.abs() - half).max(0.0), y]), radius);
         let band = step(0.014, 0.0, (x - joint).abs());
         let powder = 0.03 * fbm(x * 12.0, y * 12.0, salt, 2);
@@ -43,6 +46,9 @@ pub(super) fn tablet(dice: &mut Dice) -> Look {
     let freckles = dice.range(0.0, 0.35);
     whole(name, move |[x, y]| {
         let edge = stadium([x, y], oval, 0.95 - oval);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let rim = bevel(edge, 0.16, 0.10);
         let mut height = rim + dome * (1.0 - (1.0 + edge).max(0.0).powi(2)).max(0.0).sqrt() * 0.5;
         let chalk = fbm(x * 22.0, y * 22.0, salt, 3);
@@ -91,6 +97,9 @@ pub(super) fn blister_pack(dice: &mut Dice) -> Look {
     };
     assembled(name, move |p, without| {
         let edge = slab(p, half, 0.07);
+        if edge > 0.0 {
+            return Texel::outside(edge);
+        }
         let (i, fx) = lattice(p[0] / pitch[0] + 0.5 * columns as f32);
         let (j, fy) = lattice(p[1] / pitch[1] + 0.5 * rows as f32);
         let inside = (0..columns as i32).contains(&i) && (0..rows as i32).contains(&j);

@@ -1,16 +1,15 @@
 //! Images of things as an inspector sees them, drawn rather than taken: surfaces and objects, intact
 //! or damaged, with exact masks. For trials and tests on a machine that has no dataset.
 //!
-//! A category is a function of the plane: colour, height, gloss ([`fabrics`], [`materials`],
-//! [`hardware`], [`goods`], [`medicine`],
-//! [`electronics`], [`board`]). A defect changes that matter before light falls on it
-//! ([`lines`], [`patches`], [`loss`]), so that it shines and casts shade as the rest does; then one camera takes
-//! both twins ([`light`]) and the [`mask`] is where they differ.
+//! A category is a function of the plane: colour, height, gloss (`fabrics`, `materials`, `hardware`,
+//! `goods`, `medicine`, `electronics`, `board`). A defect changes that matter before light falls on it
+//! (`lines`, `patches`, `loss`), so that it shines and casts shade as the rest does; then one camera
+//! takes both twins (`light`) and the mask is where they differ (`mask`).
 //!
 //! Everything follows from the category's name, the seed and the defect; the same machine draws the
 //! same bytes again. The size decides nothing but the resolution.
 //!
-//! To add a category: a function that draws its [`texel::Look`], and a line in [`CATEGORIES`].
+//! To add a category: a function that draws its `texel::Look`, and a line in [`CATEGORIES`].
 
 mod board;
 mod category;
@@ -42,7 +41,7 @@ pub use mask::{VISIBLE, gap};
 pub use write::{Progress, SynthOptions, Written, write_mvtec};
 
 use light::Camera;
-use mask::{Difference, difference};
+use mask::difference;
 use noise::Dice;
 use scene::{Field, Scene};
 
@@ -180,18 +179,12 @@ impl Studio {
             let (field, cover) =
                 damage::damage(&self.scene, &self.field, defect, aimed, dice, strength);
             let rgb = self.camera.expose(&field);
-            let Difference {
-                mask,
-                changed,
-                meant,
-            } = difference(&self.rgb, &rgb, &cover, self.size);
-            // Seen: most of what was meant to change has changed, and it is more than a speck.
-            let share = changed as f32 / meant.max(1) as f32;
-            let quality = share.min(0.5) * (changed.min(4) as f32);
-            if quality > most || best.is_none() {
-                (best, most) = (Some((rgb, mask)), quality);
+            let difference = difference(&self.rgb, &rgb, &cover, self.size);
+            let (seen, quality) = (difference.is_seen(), difference.quality());
+            if seen || quality > most || best.is_none() {
+                (best, most) = (Some((rgb, difference.mask)), quality);
             }
-            if share >= 0.5 && changed >= 4 {
+            if seen {
                 break;
             }
         }

@@ -116,7 +116,7 @@ impl Damage<'_> {
         self.alter(&region, 0.0, |texel, d, _| {
             let c = (1.0 - (1.0 + d / radius).max(0.0).powi(2)).max(0.0);
             texel.height -= depth * c * c;
-            texel.albedo = shade(texel.albedo, 1.0 - 0.16 * c);
+            texel.albedo = shade(texel.albedo, 1.0 - 0.12 * c);
             step(0.05, 0.25, c)
         });
     }

@@ -49,12 +49,6 @@ impl Scene {
                 1.2,
             ),
         };
-        // Wood has its knot near the origin, so that far shifts would lose it.
-        let shift = if category.name == "wood" {
-            shift.map(|s| s * 0.02)
-        } else {
-            shift
-        };
         let tilt = [dice.range(-0.06, 0.06), dice.range(-0.06, 0.06)];
         Scene {
             look,

@@ -37,6 +37,11 @@ impl Texel {
         }
     }
 
+    /// Nothing: the background is seen.
+    pub(super) fn outside(edge: f32) -> Texel {
+        Texel::new(grey(0.0), 0.0).edge(edge)
+    }
+
     pub(super) fn gloss(self, gloss: f32) -> Texel {
         Texel { gloss, ..self }
     }

@@ -18,7 +18,7 @@ const RECIPE: &str = ".synth-recipe";
 /// What to draw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SynthOptions {
-    /// The categories, in any order.
+    /// The categories; order and repetitions do not matter.
     pub categories: Vec<&'static Category>,
     /// Normal images of each category, in `test/good`.
     pub good: usize,
@@ -115,9 +115,17 @@ pub fn write_mvtec(
     })
 }
 
+/// The categories by name, each once: two tasks must not write one file.
+fn chosen(options: &SynthOptions) -> Vec<&'static Category> {
+    let mut chosen = options.categories.clone();
+    chosen.sort_unstable_by_key(|c| c.name);
+    chosen.dedup();
+    chosen
+}
+
 fn tasks(options: &SynthOptions) -> Vec<Task> {
     let mut tasks = Vec::new();
-    for &category in &options.categories {
+    for category in chosen(options) {
         let folder = Path::new(category.name);
         let seed = |part: &str, index: usize| {
             Dice::new(&format!("{part} {index}"), category.name, options.seed).long()
@@ -160,8 +168,7 @@ fn tasks(options: &SynthOptions) -> Vec<Task> {
 
 /// The options in words: the same for the same bytes.
 fn recipe(options: &SynthOptions) -> String {
-    let mut names: Vec<_> = options.categories.iter().map(|c| c.name).collect();
-    names.sort_unstable();
+    let names: Vec<_> = chosen(options).iter().map(|c| c.name).collect();
     let SynthOptions {
         good,
         defective,
