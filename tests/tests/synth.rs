@@ -138,7 +138,7 @@ fn every_category_is_drawn_at_full_size() {
         let image = render(category, n as u64, 256, Some(defect)).unwrap();
         let count = image.mask.iter().filter(|m| **m > 0).count();
         assert!(
-            count >= 4 && count < 256 * 256 / 2,
+            (4..256 * 256 / 2).contains(&count),
             "{category:?} with {defect}: {count}"
         );
     }
