@@ -29,7 +29,7 @@ use crate::stage::Stage;
 /// Whether a run begins or goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// In a new or empty folder.
+    /// In a new or empty folder, or in one where a run failed before its first image.
     Fresh,
     /// From the folder's last checkpoint, with the same settings.
     Resume,
@@ -106,7 +106,7 @@ impl RunFolder {
         disk::create_folder(path)?;
         let lock = disk::lock(path)?;
         match &recorded {
-            None if holds_files(path)? => {
+            None if holds_files(path)? && !never_began(path)? => {
                 return Err(Error::RunExists {
                     folder: path.to_owned(),
                 });
@@ -273,6 +273,29 @@ fn holds_files(folder: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether all that a folder holds is the beginning of a run that failed before its first image was
+/// encoded, because of a broken file, say: the same command may then be repeated.
+fn never_began(folder: &Path) -> Result<bool> {
+    // An empty log is what makes the folder a run's: a lone config.toml may be somebody's own.
+    let log = std::fs::metadata(folder.join("metrics.jsonl"));
+    if !log.is_ok_and(|log| log.len() == 0) {
+        return Ok(false);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io("read", folder, e))?;
+        let known = match entry.file_name().as_encoded_bytes() {
+            [b'.', ..] | b"metrics.jsonl" | b"config.toml" | b"environment.json" => true,
+            b"features" => !holds_files(&entry.path())?,
+            _ => false,
+        };
+        if !known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Opens the log for appending after its first `length` bytes; what lies beyond belongs to steps that

@@ -173,6 +173,11 @@ fn a_folder_with_a_run_is_not_overwritten() {
     let error = run(&config, &folder, Start::Fresh, |_, _| {}).unwrap_err();
     assert!(matches!(error, Error::RunExists { .. }), "{error}");
     assert_eq!(result(&folder), expected);
+    let somebodys = home.path().join("somebody's");
+    fs::create_dir(&somebodys).unwrap();
+    fs::write(somebodys.join("config.toml"), "mine = true").unwrap();
+    let error = run(&config, &somebodys, Start::Fresh, |_, _| {}).unwrap_err();
+    assert!(matches!(error, Error::RunExists { .. }), "{error}");
     let nowhere = home.path().join("nowhere");
     let error = run(&config, &nowhere, Start::Resume, |_, _| {}).unwrap_err();
     assert!(matches!(error, Error::NoRun { .. }), "{error}");

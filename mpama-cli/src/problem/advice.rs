@@ -82,8 +82,8 @@ fn of_mistake(mistake: &Mistake) -> String {
         }
         Mistake::NoThreshold => "give one with `--threshold T`, between 0 and 1".into(),
         Mistake::SomeFailed { .. } => {
-            "the other results stand; repair or remove these files and repeat the command for \
-             them"
+            "the other results stand; mend what each line names and repeat the command for these \
+             images"
                 .into()
         }
         Mistake::Exists { .. } => "choose another name, or move the file away".into(),
