@@ -313,7 +313,10 @@ fn check(config: &ClipConfig, options: &VisionOptions) -> Result<()> {
 /// Resizing of a grid as a matrix `[rows · columns, side²]`, for embeddings that are being learned.
 fn maps(side: usize, rows: usize, columns: usize) -> Vec<f32> {
     let mut identity = vec![0.0; side.pow(4)];
-    identity.iter_mut().step_by(side.pow(2) + 1).for_each(|one| *one = 1.0);
+    identity
+        .iter_mut()
+        .step_by(side.pow(2) + 1)
+        .for_each(|one| *one = 1.0);
     resize(&identity, side, side.pow(2), rows, columns)
 }
 
