@@ -50,6 +50,16 @@ pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Removes a file if it is there.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, source))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Creates `folder` and its parents.
 pub(crate) fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))

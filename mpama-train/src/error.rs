@@ -207,6 +207,9 @@ pub enum Error {
     /// The dataset.
     #[error(transparent)]
     Dataset(#[from] mpama_datasets::Error),
+    /// An image that could not be drawn.
+    #[error(transparent)]
+    Synth(#[from] mpama_datasets::synth::SynthError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -28,6 +28,7 @@ mod features;
 mod optim;
 mod plan;
 mod prepare;
+pub mod pretrain;
 mod run;
 mod stage;
 mod trainer;

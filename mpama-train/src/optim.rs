@@ -35,6 +35,8 @@ struct Slot {
 pub struct Adam {
     params: AdamParams,
     steps: usize,
+    /// Multiplies every learning rate.
+    factor: f64,
     slots: BTreeMap<String, Slot>,
 }
 
@@ -62,8 +64,15 @@ impl Adam {
         Ok(Self {
             params,
             steps: 0,
+            factor: 1.0,
             slots,
         })
+    }
+
+    /// Multiplies every learning rate by `factor` from the next step on, for schedules. It is not part
+    /// of the state.
+    pub fn set_factor(&mut self, factor: f64) {
+        self.factor = factor;
     }
 
     /// Steps taken so far.
@@ -102,7 +111,7 @@ impl Adam {
             let first = lerp(&slot.first, gradient, 1.0 - beta1)?;
             let second = ((&slot.second * beta2)? + ((gradient * (1.0 - beta2))? * gradient)?)?;
             let root = ((second.sqrt()? / correction2)? + self.params.eps)?;
-            let update = ((&first * (-slot.learning_rate / correction1))? / root)?;
+            let update = ((&first * (-slot.learning_rate * self.factor / correction1))? / root)?;
             slot.variable
                 .set(&(slot.variable.as_tensor().detach() + update)?)?;
             slot.first = first;

@@ -67,7 +67,7 @@ pub fn train(
 }
 
 /// Runs `work` on a thread of its own with room for deep graphs.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().stack_size(STACK_BYTES);
         let worker: io::Result<_> = builder.spawn_scoped(scope, work);

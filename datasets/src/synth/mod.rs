@@ -31,6 +31,7 @@ mod patches;
 mod region;
 mod scene;
 mod shape;
+mod split;
 mod texel;
 mod write;
 
@@ -38,6 +39,7 @@ pub use category::{CATEGORIES, Category, Kind};
 pub use defect::{Defect, Extent};
 pub use error::SynthError;
 pub use mask::{VISIBLE, gap};
+pub use split::Split;
 pub use write::{Progress, SynthOptions, Written, write_mvtec};
 
 use light::Camera;

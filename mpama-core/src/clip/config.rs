@@ -1,11 +1,13 @@
 //! The Hub's `config.json`, read leniently: what is not needed is ignored, what is absent has the
 //! default that `transformers` 4 gives it (ViT-B/32's).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::error::{ClipError, Result};
+use super::{text, vision};
 use crate::nn::activation::Activation;
 
 /// Sizes of a CLIP.
@@ -66,6 +68,13 @@ pub struct BlocksConfig {
 }
 
 impl ClipConfig {
+    /// Names and shapes of the tensors of both towers and their projections, as the Hub's
+    /// `model.safetensors` has them, without `logit_scale`, which no tower needs.
+    pub fn tensors(&self) -> BTreeMap<String, Vec<usize>> {
+        let wanted = vision::wanted(self).into_iter().chain(text::wanted(self));
+        wanted.map(|wanted| (wanted.name, wanted.shape)).collect()
+    }
+
     /// Reads `config.json`.
     ///
     /// As in `transformers`, a `text_config_dict` or `vision_config_dict` takes the place of the

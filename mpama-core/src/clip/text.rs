@@ -1,12 +1,14 @@
 //! The text tower, differentiable with respect to what learned prompts put into it.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 
 use super::attention::attend;
 use super::block::Block;
 use super::config::ClipConfig;
 use super::error::{ClipError, Result};
-use super::weights::{Source, Wanted};
+use super::weights::{Source, Wanted, Weights};
 use crate::nn::layer_norm::LayerNorm;
 use crate::nn::linear::Linear;
 
@@ -25,8 +27,23 @@ pub struct TextTower {
 
 impl TextTower {
     pub(super) fn load(source: &Source, config: &ClipConfig, device: &Device) -> Result<Self> {
+        Self::build(source.read(&wanted(config))?, config, device)
+    }
+
+    /// A tower over tensors in memory, named and shaped as [`ClipConfig::tensors`] says; others are
+    /// ignored. They are shared, not copied: where they are variables, the tower is differentiable
+    /// with respect to them and follows their values.
+    ///
+    /// # Errors
+    /// As [`super::Checkpoint::text`].
+    pub fn from_tensors(config: &ClipConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
+        let weights = Weights::select(&wanted(config), tensors)?;
+        let device = tensors.values().next().map(Tensor::device);
+        Self::build(weights, config, device.unwrap_or(&Device::Cpu))
+    }
+
+    fn build(mut weights: Weights, config: &ClipConfig, device: &Device) -> Result<Self> {
         let text = &config.text;
-        let mut weights = source.read(&wanted(config))?;
         let mut take = |name: &str| weights.take(name, device);
         let norm = (
             take("text_model.final_layer_norm.weight")?,
@@ -208,7 +225,7 @@ fn causal_mask(length: usize, device: &Device) -> Result<Tensor> {
 const BLOCKS: &str = "text_model.encoder.layers";
 
 /// Names and shapes of the tower's tensors, the text projection included.
-fn wanted(config: &ClipConfig) -> Vec<Wanted> {
+pub(super) fn wanted(config: &ClipConfig) -> Vec<Wanted> {
     let text = &config.text;
     let width = text.blocks.width;
     let mut wanted: Vec<_> = [

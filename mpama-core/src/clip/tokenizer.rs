@@ -30,7 +30,10 @@ pub struct ClipTokenizer {
 impl ClipTokenizer {
     /// Opens a folder's `tokenizer.json`, else its `vocab.json` and `merges.txt`. `context` is the
     /// longest sequence, start and end included.
-    pub(super) fn open(folder: &Path, context: usize) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`ClipError::MissingFile`] or [`ClipError::Unreadable`].
+    pub fn open(folder: &Path, context: usize) -> Result<Self> {
         let [fast, vocabulary, merges] =
             ["tokenizer.json", "vocab.json", "merges.txt"].map(|name| folder.join(name));
         let (path, bpe) = if fast.is_file() {

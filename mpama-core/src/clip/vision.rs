@@ -52,7 +52,8 @@ pub struct VisionTower {
     class: Tensor,
     /// Position embedding of the class token, `[W]`.
     class_position: Tensor,
-    /// Position embedding of the grid it was trained on, `[side, side, W]`.
+    /// Position embedding of the grid it was trained on, `[side², W]`, and its values.
+    table: Tensor,
     positions: Arc<[f32]>,
     side: usize,
     /// Position embeddings `[T, W]` of the grids met so far.
@@ -82,22 +83,35 @@ impl VisionTower {
         options: &VisionOptions,
         device: &Device,
     ) -> Result<Self> {
+        check(config, options)?;
+        Self::build(source.read(&wanted(config))?, config, options, device)
+    }
+
+    /// A tower over tensors in memory, named and shaped as [`ClipConfig::tensors`] says; others are
+    /// ignored. They are shared, not copied: where they are variables, the tower is differentiable
+    /// with respect to them and follows their values. Its fingerprint stays that of the values it was
+    /// made with.
+    ///
+    /// # Errors
+    /// As [`super::Checkpoint::vision`].
+    pub fn from_tensors(
+        config: &ClipConfig,
+        options: &VisionOptions,
+        tensors: &BTreeMap<String, Tensor>,
+    ) -> Result<Self> {
+        check(config, options)?;
+        let weights = Weights::select(&wanted(config), tensors)?;
+        let device = tensors.values().next().map(Tensor::device);
+        Self::build(weights, config, options, device.unwrap_or(&Device::Cpu))
+    }
+
+    fn build(
+        mut weights: Weights,
+        config: &ClipConfig,
+        options: &VisionOptions,
+        device: &Device,
+    ) -> Result<Self> {
         let vision = &config.vision;
-        let layers = vision.blocks.layers;
-        if options.vv_depth > layers {
-            return Err(ClipError::VvDepth {
-                depth: options.vv_depth,
-                layers,
-            });
-        }
-        if let Some(&layer) = options
-            .intermediate
-            .iter()
-            .find(|layer| !(1..=layers).contains(*layer))
-        {
-            return Err(ClipError::Layer { layer, layers });
-        }
-        let mut weights = source.read(&wanted(config))?;
         let fingerprint = weights.fingerprint()?;
         let mut take = |name: &str| weights.take(name, device);
         let mut norm = |name: &str| -> Result<LayerNorm> {
@@ -110,15 +124,13 @@ impl VisionTower {
         let positions = take("vision_model.embeddings.position_embedding.weight")?;
         let class = take("vision_model.embeddings.class_embedding")?;
         let projection = take("visual_projection.weight")?;
+        let table = positions.narrow(0, 1, vision.grid().pow(2))?;
         Ok(Self {
             patch: Linear::new(patch, None),
             class,
             class_position: positions.get(0)?,
-            positions: positions
-                .narrow(0, 1, vision.grid().pow(2))?
-                .flatten_all()?
-                .to_vec1()?
-                .into(),
+            positions: table.flatten_all()?.to_vec1()?.into(),
+            table,
             side: vision.grid(),
             resized: Arc::default(),
             pre_norm,
@@ -259,8 +271,16 @@ impl VisionTower {
         Ok((self.pre_norm.forward(&tokens)?, (rows, columns)))
     }
 
-    /// The position embedding of a grid, `[T, W]`; resized once per size.
+    /// The position embedding of a grid, `[T, W]`; resized once per size, where it does not learn.
     fn position(&self, rows: usize, columns: usize) -> Result<Tensor> {
+        if self.table.track_op() {
+            let (map, device) = (maps(self.side, rows, columns), self.table.device());
+            return match (rows, columns) == (self.side, self.side) {
+                true => Ok(self.table.clone()),
+                false => Ok(Tensor::from_vec(map, (rows * columns, ()), device)?
+                    .matmul(&self.table.contiguous()?)?),
+            };
+        }
         // The map is only ever added to: what a panicking thread left behind is whole.
         let mut cache = self.resized.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(position) = cache.get(&(rows, columns)) {
@@ -274,6 +294,32 @@ impl VisionTower {
     }
 }
 
+/// Whether a tower of this size can serve the options.
+fn check(config: &ClipConfig, options: &VisionOptions) -> Result<()> {
+    let layers = config.vision.blocks.layers;
+    if options.vv_depth > layers {
+        return Err(ClipError::VvDepth {
+            depth: options.vv_depth,
+            layers,
+        });
+    }
+    let outside = |layer: &&usize| !(1..=layers).contains(*layer);
+    match options.intermediate.iter().find(outside) {
+        Some(&layer) => Err(ClipError::Layer { layer, layers }),
+        None => Ok(()),
+    }
+}
+
+/// Resizing of a grid as a matrix `[rows · columns, side²]`, for embeddings that are being learned.
+fn maps(side: usize, rows: usize, columns: usize) -> Vec<f32> {
+    let mut identity = vec![0.0; side.pow(4)];
+    identity
+        .iter_mut()
+        .step_by(side.pow(2) + 1)
+        .for_each(|one| *one = 1.0);
+    resize(&identity, side, side.pow(2), rows, columns)
+}
+
 const BLOCKS: &str = "vision_model.encoder.layers";
 
 fn blocks(config: &ClipConfig, weights: &mut Weights, device: &Device) -> Result<Vec<Block>> {
@@ -284,7 +330,7 @@ fn blocks(config: &ClipConfig, weights: &mut Weights, device: &Device) -> Result
 }
 
 /// Names and shapes of the tower's tensors, the visual projection included.
-fn wanted(config: &ClipConfig) -> Vec<Wanted> {
+pub(super) fn wanted(config: &ClipConfig) -> Vec<Wanted> {
     let vision = &config.vision;
     let (width, side) = (vision.blocks.width, vision.patch_size);
     let rows = 1 + vision.grid().pow(2);

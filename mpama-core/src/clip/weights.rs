@@ -123,6 +123,36 @@ pub(super) struct Weights {
 }
 
 impl Weights {
+    /// The wanted among `tensors`, which may hold more. They are shared, not copied: a variable stays
+    /// one.
+    pub(super) fn select(wanted: &[Wanted], tensors: &BTreeMap<String, Tensor>) -> Result<Self> {
+        let path = || PathBuf::from("tensors in memory");
+        let select = |wanted: &Wanted| -> Result<(String, Tensor)> {
+            let (name, expected) = (wanted.name.clone(), wanted.shape.clone());
+            let tensor = tensors.get(&name).ok_or_else(|| missing(&path(), wanted))?;
+            if tensor.dims() != expected {
+                let found = tensor.dims().to_vec();
+                return Err(ClipError::TensorShape {
+                    path: path(),
+                    name,
+                    expected,
+                    found,
+                });
+            }
+            if tensor.dtype() != DType::F32 {
+                let found = tensor.dtype().as_str().to_owned();
+                return Err(ClipError::TensorType {
+                    path: path(),
+                    name,
+                    found,
+                });
+            }
+            Ok((name, tensor.clone()))
+        };
+        let tensors = wanted.iter().map(select).collect::<Result<_>>()?;
+        Ok(Self { tensors })
+    }
+
     /// Moves a tensor that was asked for to the device it will be used on.
     pub(super) fn take(&mut self, name: &str, device: &Device) -> Result<Tensor> {
         let tensor = self.tensors.remove(name);

@@ -1,0 +1,75 @@
+//! Which categories teach, which decide and which judge.
+
+use super::{CATEGORIES, Category};
+
+/// Decides settings: seen by neither the demo's backbone nor its adapter.
+const SELECTION: [&str; 6] = [
+    "denim",
+    "marble",
+    "perforated_plate",
+    "tablet",
+    "washer",
+    "zipper",
+];
+
+/// Judges: as [`SELECTION`], and no setting was chosen by looking at them.
+const TEST: [&str; 6] = [
+    "bolt",
+    "capsule",
+    "carpet",
+    "chip",
+    "leather",
+    "tread_plate",
+];
+
+/// The part a category has in the demo. The three parts are disjoint, with surfaces and objects in
+/// each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// Teaches: the demo's backbone, and its adapter on other images of the same categories.
+    Training,
+    /// Decides settings.
+    Selection,
+    /// Judges.
+    Test,
+}
+
+impl Split {
+    /// The part that `category` has.
+    pub fn of(category: &Category) -> Split {
+        if SELECTION.contains(&category.name) {
+            Split::Selection
+        } else if TEST.contains(&category.name) {
+            Split::Test
+        } else {
+            Split::Training
+        }
+    }
+
+    /// The categories of this part, in the order of [`CATEGORIES`].
+    pub fn categories(self) -> Vec<&'static Category> {
+        CATEGORIES.iter().filter(|c| Split::of(c) == self).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+
+    #[test]
+    fn every_part_has_surfaces_and_objects() {
+        for (split, count) in [
+            (Split::Training, 20),
+            (Split::Selection, 6),
+            (Split::Test, 6),
+        ] {
+            let categories = split.categories();
+            assert_eq!(categories.len(), count, "{split:?}");
+            for kind in [Kind::Surface, Kind::Object] {
+                let of_kind = categories.iter().filter(|c| c.kind == kind).count();
+                assert_eq!(of_kind, count / 2, "{split:?} {kind:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Drawn twins in memory, and batches of views of them.
+
+use candle_core::{Device, Tensor};
+use mpama_core::preprocess::{CLIP_MEAN, CLIP_STD};
+use mpama_datasets::synth::{Category, Extent, Twin, twin};
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::captions::Facts;
+use crate::error::Result;
+
+/// Twins to learn from.
+pub(super) struct Pool {
+    twins: Vec<(Facts, Twin)>,
+    size: usize,
+}
+
+impl Pool {
+    /// Draws `each` twins of every category: its defects in turn, each from tiny to large.
+    pub(super) fn draw(
+        categories: &[&'static Category],
+        each: usize,
+        size: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let tasks: Vec<(&'static Category, usize)> = categories
+            .iter()
+            .flat_map(|category| (0..each).map(move |i| (*category, i)))
+            .collect();
+        let draw = |&(category, i): &(&'static Category, usize)| -> Result<(Facts, Twin)> {
+            let defects = category.defects;
+            let defect = defects[i % defects.len()];
+            let extent = Extent::ALL[i / defects.len() % Extent::ALL.len()];
+            let twin = twin(category, seed + i as u64, size, defect, Some(extent))?;
+            let facts = Facts {
+                category,
+                colour: twin.damaged.colour,
+                flaw: twin.damaged.extent.map(|extent| (defect, extent)),
+            };
+            Ok((facts, twin))
+        };
+        let twins = tasks.par_iter().map(draw).collect::<Result<_>>()?;
+        Ok(Self { twins, size })
+    }
+
+    /// The colours that its images have, sorted.
+    pub(super) fn colours(&self) -> Vec<&'static str> {
+        let mut colours: Vec<_> = self.twins.iter().map(|(facts, _)| facts.colour).collect();
+        colours.sort_unstable();
+        colours.dedup();
+        colours
+    }
+
+    /// Views of `pairs` twins, chosen by `dice`: squares of `side` pixels that show a part of the
+    /// defect at least, turned and mirrored at random. Patches are of `patch` pixels.
+    pub(super) fn batch(
+        &self,
+        pairs: usize,
+        side: usize,
+        patch: usize,
+        dice: &mut ChaCha8Rng,
+    ) -> Result<Batch> {
+        let views: Vec<(&(Facts, Twin), View)> = (0..pairs)
+            .filter_map(|_| {
+                let pair = self.twins.choose(dice)?;
+                Some((
+                    pair,
+                    View::choose(&pair.1.damaged.mask, self.size, side, dice),
+                ))
+            })
+            .collect();
+        let images = views
+            .iter()
+            .map(|((_, twin), view)| view.pixels(&twin.damaged.rgb))
+            .chain(
+                views
+                    .iter()
+                    .map(|((_, twin), view)| view.pixels(&twin.intact.rgb)),
+            );
+        let pixels: Vec<f32> = images.flatten().collect();
+        let cover = views
+            .iter()
+            .map(|((_, twin), view)| view.cover(&twin.damaged.mask, patch));
+        let facts = views.iter().map(|((facts, _), _)| *facts);
+        Ok(Batch {
+            pixels: Tensor::from_vec(pixels, (2 * views.len(), 3, side, side), &Device::Cpu)?,
+            facts: facts
+                .clone()
+                .chain(facts.map(|facts| Facts {
+                    flaw: None,
+                    ..facts
+                }))
+                .collect(),
+            cover: cover.collect(),
+        })
+    }
+}
+
+/// What one step sees: the damaged twins, then the intact ones in the same order and view.
+pub(super) struct Batch {
+    /// `[2N, 3, side, side]`, normalised as CLIP expects.
+    pub(super) pixels: Tensor,
+    /// What is true of each of the 2N.
+    pub(super) facts: Vec<Facts>,
+    /// The share of each patch that the defect covers, in [0, 1], row by row, for the N damaged.
+    pub(super) cover: Vec<Vec<f32>>,
+}
+
+/// A square of an image, turned or mirrored.
+struct View {
+    size: usize,
+    side: usize,
+    left: usize,
+    top: usize,
+    /// Mirrored along x, along y, and transposed.
+    flips: [bool; 3],
+}
+
+impl View {
+    fn choose(mask: &[u8], size: usize, side: usize, dice: &mut impl Rng) -> Self {
+        let marked: Vec<usize> = (0..mask.len()).filter(|i| mask[*i] > 0).collect();
+        let shown = marked.choose(dice).copied().unwrap_or(mask.len() / 2);
+        let start = |at: usize, dice: &mut dyn rand::RngCore| {
+            let low = (at + 1).saturating_sub(side);
+            dice.random_range(low..=at.min(size - side).max(low))
+        };
+        Self {
+            size,
+            side,
+            left: start(shown % size, dice),
+            top: start(shown / size, dice),
+            flips: [(); 3].map(|()| dice.random_bool(0.5)),
+        }
+    }
+
+    /// The pixel of the image that lies at (x, y) of the view.
+    fn source(&self, x: usize, y: usize) -> usize {
+        let [along_x, along_y, transposed] = self.flips;
+        let (x, y) = if transposed { (y, x) } else { (x, y) };
+        let x = if along_x { self.side - 1 - x } else { x };
+        let y = if along_y { self.side - 1 - y } else { y };
+        (self.top + y) * self.size + self.left + x
+    }
+
+    /// `[3, side, side]`.
+    fn pixels(&self, rgb: &[u8]) -> Vec<f32> {
+        let mut pixels = Vec::with_capacity(3 * self.side * self.side);
+        for (channel, (mean, std)) in CLIP_MEAN.into_iter().zip(CLIP_STD).enumerate() {
+            for y in 0..self.side {
+                let row = (0..self.side).map(|x| rgb[3 * self.source(x, y) + channel]);
+                pixels.extend(row.map(|value| (f32::from(value) / 255.0 - mean) / std));
+            }
+        }
+        pixels
+    }
+
+    fn cover(&self, mask: &[u8], patch: usize) -> Vec<f32> {
+        let grid = self.side / patch;
+        let mut cover = vec![0.0; grid * grid];
+        for y in 0..self.side {
+            for x in 0..self.side {
+                if mask[self.source(x, y)] > 0 {
+                    cover[y / patch * grid + x / patch] += 1.0 / (patch * patch) as f32;
+                }
+            }
+        }
+        cover
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn a_view_shows_the_defect_and_both_twins_from_the_same_side() {
+        let gear = Category::named("gear").unwrap();
+        let pool = Pool::draw(&[gear], 6, 64, 3).unwrap();
+        let mut dice = ChaCha8Rng::seed_from_u64(0);
+        let batch = pool.batch(12, 32, 8, &mut dice).unwrap();
+        assert_eq!(batch.pixels.dims(), [24, 3, 32, 32]);
+        let (damaged, intact) = (
+            batch.pixels.narrow(0, 0, 12).unwrap(),
+            batch.pixels.narrow(0, 12, 12).unwrap(),
+        );
+        let apart = (damaged - intact).unwrap().abs().unwrap().max(1).unwrap();
+        for (i, cover) in batch.cover.iter().enumerate() {
+            assert!(cover.iter().any(|share| *share > 0.0));
+            let apart: Vec<Vec<f32>> = apart.get(i).unwrap().to_vec2().unwrap();
+            for (t, share) in cover.iter().enumerate().filter(|(_, share)| **share == 0.0) {
+                let rows = &apart[t / 4 * 8..][..8];
+                let most = rows.iter().flat_map(|row| &row[t % 4 * 8..][..8]);
+                let most = most.fold(0f32, |most, x| most.max(*x));
+                // A change below the least that a mask marks, 8 of 255 levels.
+                assert!(
+                    most < 8.0 / 255.0 / 0.26,
+                    "{most} where the mask has {share}"
+                );
+            }
+        }
+    }
+}
