@@ -14,6 +14,8 @@ const FIRST_SCREEN: &str = "\
 
 {usage-heading} {usage}
 
+Start       demo         learn on drawn things and find defects in others, with nothing to download
+
 Use         predict      score images, folders or standard input
 
 Make        train        train an adapter in two stages
@@ -92,6 +94,8 @@ pub(crate) struct Global {
 /// The commands, in the order of the first screen.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Learn on drawn things and find defects in others, with nothing to download
+    Demo(Demo),
     /// Score images, folders or standard input
     Predict(Predict),
     /// Train an adapter in two stages
@@ -127,6 +131,27 @@ pub(crate) struct Model {
     )]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) adapter: Option<PathBuf>,
+}
+
+/// `mpama demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for everything it makes; repeat the command to continue a demo that was stopped
+    #[arg(short, long, value_name = "DIR", default_value = "mpama-demo")]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Show the result in the browser or picture viewer when done
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// Seed of the drawn images and of training
+    #[arg(long, value_name = "N", default_value_t = 111)]
+    pub(crate) seed: u64,
+
+    /// A tenth of the images and epochs: for a first look, and for tests
+    #[arg(long)]
+    pub(crate) small: bool,
 }
 
 /// `mpama predict`.
@@ -368,7 +393,7 @@ mod tests {
     fn every_command_is_on_the_first_screen_exactly_once() {
         let lines: Vec<Vec<&str>> = FIRST_SCREEN
             .lines()
-            .skip_while(|line| !line.starts_with("Use "))
+            .skip_while(|line| !line.starts_with("Start "))
             .take_while(|line| !line.starts_with("Options"))
             .map(|line| {
                 line.split("  ")

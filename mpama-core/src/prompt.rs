@@ -23,6 +23,27 @@ pub struct TextVectors {
     pub local: Tensor,
 }
 
+impl TextVectors {
+    /// Vectors of the bare template, `object.` and `damaged object.`, without any learned token: what
+    /// CLIP knows by itself, and what training is compared with.
+    ///
+    /// # Errors
+    /// If the words do not fit into the tower.
+    pub fn untrained(
+        config: &ModelConfig,
+        text: &TextTower,
+        tokenizer: &ClipTokenizer,
+    ) -> Result<Self> {
+        let prompt = &config.prompt;
+        let ids = [&prompt.normal, &prompt.abnormal]
+            .map(|words| tokenizer.encode(&template(words, prompt.full_stop)));
+        let [normal, abnormal] = ids;
+        let global = unit_length(&text.encode_ids(&[normal?, abnormal?])?)?;
+        let local = Tensor::stack(&vec![global.clone(); config.perception.levels.len()], 0)?;
+        Ok(TextVectors { global, local })
+    }
+}
+
 /// The trainable parameters of stage one and the frozen text around them.
 #[derive(Debug)]
 pub struct PromptLearner {

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use mpama_datasets::synth::{CATEGORIES, Category, Kind, SynthError, SynthOptions, write_mvtec};
+use mpama_datasets::synth::{
+    CATEGORIES, Category, Kind, SynthError, SynthOptions, Written, write_mvtec,
+};
 use serde_json::json;
 
 use super::Outcome;
@@ -40,10 +42,37 @@ fn synth(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
         seed: args.seed,
     };
     interrupt::listen(output.talks())?;
+    let Some(written) = draw(out, &options, "Drawing images", output)? else {
+        return Ok(Outcome::Interrupted);
+    };
+    let names: Vec<&str> = options.categories.iter().map(|c| c.name).collect();
+    output.record(
+        "synth",
+        json!({
+            "path": shown(out), "drawn": written.drawn, "found": written.found,
+            "categories": names, "good": args.good, "defective": args.defective,
+            "train": args.train, "size": args.size, "seed": args.seed,
+        }),
+    )?;
+    output.line(shown(out))?;
+    output.note(format_args!(
+        "Next: {LITERAL}mpama train --data {} --clip CLIP_FOLDER --out RUN{LITERAL:#}",
+        shown(out)
+    ));
+    Ok(Outcome::Done)
+}
+
+/// Draws into the folder `out` with progress called `title`; `None` if the user stopped it.
+pub(super) fn draw(
+    out: &Path,
+    options: &SynthOptions,
+    title: &str,
+    output: &Output,
+) -> anyhow::Result<Option<Written>> {
     let progress = output.progress();
-    let total = options.categories.len() * (args.good + args.defective + args.train);
-    progress.start("Drawing images", total, 0, EVERY_HUNDRED);
-    let drawing = write_mvtec(out, &options, |at| {
+    let each = options.good + options.defective + options.train;
+    progress.start(title, options.categories.len() * each, 0, EVERY_HUNDRED);
+    let drawing = write_mvtec(out, options, |at| {
         progress.advance(at.done, "");
         match interrupt::requested() {
             true => ControlFlow::Break(()),
@@ -60,7 +89,7 @@ fn synth(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
             output.note(format_args!(
                 "Stopped after {done} of {total} images; repeat the command to go on"
             ));
-            return Ok(Outcome::Interrupted);
+            return Ok(None);
         }
         other => other?,
     };
@@ -68,21 +97,7 @@ fn synth(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
         "{} drawn, {} there before",
         written.drawn, written.found
     ));
-    let names: Vec<&str> = options.categories.iter().map(|c| c.name).collect();
-    output.record(
-        "synth",
-        json!({
-            "path": shown(out), "drawn": written.drawn, "found": written.found,
-            "categories": names, "good": args.good, "defective": args.defective,
-            "train": args.train, "size": args.size, "seed": args.seed,
-        }),
-    )?;
-    output.line(shown(out))?;
-    output.note(format_args!(
-        "Next: {LITERAL}mpama train --data {} --clip CLIP_FOLDER --out RUN{LITERAL:#}",
-        shown(out)
-    ));
-    Ok(Outcome::Done)
+    Ok(Some(written))
 }
 
 /// The categories of these names, sorted, each once; all there are if none is named.

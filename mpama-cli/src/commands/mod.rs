@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod datasets;
+mod demo;
 mod eval;
 mod info;
 mod plan;
@@ -27,6 +28,7 @@ pub(crate) enum Outcome {
 /// Does what was asked.
 pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
     match &cli.command {
+        Command::Demo(args) => demo::run(args, &cli.global, output),
         Command::Predict(args) => predict::run(args, &cli.global, output),
         Command::Train(args) => train::run(args, &cli.global, output),
         Command::Eval(args) => eval::run(args, &cli.global, output),

@@ -12,6 +12,7 @@ use mpama_core::preprocess::{Orientation, Picture, network_input};
 use mpama_core::{AnomalyMap, Prediction};
 
 use self::inputs::{Input, Inputs};
+pub(super) use self::pictures::write_png;
 use self::show::{Row, Show};
 use super::Outcome;
 use crate::cli::{Global, Predict};

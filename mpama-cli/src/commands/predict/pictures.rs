@@ -50,7 +50,7 @@ fn ending(name: &Path, end: &str) -> PathBuf {
 }
 
 /// A PNG that is whole or not there: written beside its place, then renamed.
-fn write_png(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
+pub(in crate::commands) fn write_png(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png)?;
     let beside = ending(path, &format!(".{}.part", std::process::id()));
