@@ -18,6 +18,7 @@ Use         predict      score images, folders or standard input
 
 Make        train        train an adapter in two stages
             eval         measure an adapter on datasets
+            datasets     draw a dataset for trials
 
 Look after  info         describe an adapter, backbone, run, dataset or image
             config       show, check or write settings
@@ -97,6 +98,9 @@ pub(crate) enum Command {
     Train(Train),
     /// Measure an adapter on datasets
     Eval(Eval),
+    /// Draw a dataset for trials
+    #[command(subcommand)]
+    Datasets(Datasets),
     /// Describe an adapter, backbone, run, dataset or image
     Info(Info),
     /// Show, check or write settings
@@ -260,6 +264,50 @@ pub(crate) struct Eval {
     /// Write the whole report as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
+}
+
+/// `mpama datasets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Datasets {
+    /// Draw images of things and their defects, with exact masks, in MVTec AD's layout
+    Synth(Synth),
+}
+
+/// `mpama datasets synth`.
+#[derive(Debug, Args)]
+pub(crate) struct Synth {
+    /// Folder to write; one that this command began is completed
+    #[arg(short, long, value_name = "DIR", required_unless_present = "list")]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// What to draw, separated by commas; everything there is if not given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) categories: Vec<String>,
+
+    /// Pixels a side
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) size: usize,
+
+    /// Normal images of each category
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) good: usize,
+
+    /// Anomalous images of each category
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) defective: usize,
+
+    /// Normal images of each category in train/good, as MVTec AD has for other methods
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) train: usize,
+
+    /// Another seed draws other images
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// List what can be drawn, and stop
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 /// `mpama info`.

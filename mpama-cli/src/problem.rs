@@ -60,6 +60,12 @@ pub(crate) enum Mistake {
     /// A file that would be overwritten.
     #[error("`{}` is there already", shown(path))]
     Exists { path: PathBuf },
+    /// A category that cannot be drawn.
+    #[error("nothing draws a category `{name}`")]
+    UnknownCategory {
+        name: String,
+        nearest: Option<&'static str>,
+    },
     /// A thing that `info` does not know.
     #[error("`{}` is no adapter, backbone, run, dataset or image", shown(path))]
     Unrecognised { path: PathBuf },

@@ -6,11 +6,12 @@ mod bench;
 
 use bench::{clip, run, text, trained};
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &[],
     &["predict"],
     &["train"],
     &["eval"],
+    &["datasets", "synth"],
     &["info"],
     &["config", "init"],
     &["config", "show"],
@@ -60,6 +61,7 @@ fn mistakes_on_the_command_line_end_with_2() {
         &["train", "--set", "no-value"],
         &["train", "--out", "a", "--resume", "b"],
         &["eval"],
+        &["datasets", "synth"],
         &["-q", "-v", "config", "show"],
     ] {
         let ran = run(words).code(2);

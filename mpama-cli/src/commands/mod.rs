@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod datasets;
 mod eval;
 mod info;
 mod plan;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
         Command::Predict(args) => predict::run(args, &cli.global, output),
         Command::Train(args) => train::run(args, &cli.global, output),
         Command::Eval(args) => eval::run(args, &cli.global, output),
+        Command::Datasets(args) => datasets::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Config(args) => config::run(args, output),
         Command::Completions(args) => completions::run(args),

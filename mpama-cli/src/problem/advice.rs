@@ -6,6 +6,7 @@ use std::path::Path;
 
 use mpama_core::clip::ClipError;
 use mpama_core::preprocess::ImageError;
+use mpama_datasets::synth::{LARGEST, SMALLEST, SynthError};
 
 use super::Mistake;
 use crate::output::shown;
@@ -27,6 +28,8 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
                 of_core(core)
             } else if let Some(data) = cause.downcast_ref::<mpama_datasets::Error>() {
                 Some(of_data(data))
+            } else if let Some(synth) = cause.downcast_ref::<SynthError>() {
+                Some(of_synth(synth))
             } else if let Some(clip) = cause.downcast_ref::<ClipError>() {
                 Some(of_clip(clip))
             } else {
@@ -87,6 +90,13 @@ fn of_mistake(mistake: &Mistake) -> String {
                 .into()
         }
         Mistake::Exists { .. } => "choose another name, or move the file away".into(),
+        Mistake::UnknownCategory {
+            nearest: Some(nearest),
+            ..
+        } => {
+            format!("did you mean `{nearest}`? {CATEGORIES_LISTED}")
+        }
+        Mistake::UnknownCategory { nearest: None, .. } => CATEGORIES_LISTED.into(),
         Mistake::Unrecognised { .. } => "a dataset is a folder in one of these shapes".into(),
         Mistake::NoFile { path } => match as_id(path) {
             Some(id) => no_ids_yet(&id, "a folder"),
@@ -120,6 +130,8 @@ fn no_ids_yet(id: &mpama_hub::ModelId, files: &str) -> String {
 const DAMAGED_WEIGHTS: &str =
     "the weights are damaged: download the backbone again, or train the adapter again";
 const DISK_FULL: &str = "free some space and repeat the command";
+
+const CATEGORIES_LISTED: &str = "`mpama datasets synth --list` shows what can be drawn";
 
 fn files_of(what: &str) -> &'static str {
     match what {
@@ -268,6 +280,30 @@ fn of_data(error: &mpama_datasets::Error) -> String {
             "choose among these with `--set data.categories=[…]`".into()
         }
         Error::UnknownName { .. } => "leave `--layout` out to have it recognised".into(),
+    }
+}
+
+fn of_synth(error: &SynthError) -> String {
+    match error {
+        SynthError::Size { .. } => format!("give one with `--size N`, {SMALLEST} to {LARGEST}"),
+        SynthError::NotApplicable { .. } | SynthError::UnknownDefect { .. } => {
+            CATEGORIES_LISTED.into()
+        }
+        SynthError::Nothing { .. } => "ask for some with `--good N` or `--defective N`".into(),
+        SynthError::NotAFolder { .. } => "choose another folder with `--out DIR`".into(),
+        SynthError::Occupied { .. } => {
+            "choose another folder with `--out DIR`, or repeat the very options that it was begun \
+             with"
+                .into()
+        }
+        SynthError::DiskFull { .. } => {
+            "free some space and repeat the command: it goes on where it stopped".into()
+        }
+        SynthError::Write { .. } => {
+            "check that you may write there, then repeat the command: it goes on where it stopped"
+                .into()
+        }
+        SynthError::Stopped { .. } => "repeat the command to go on".into(),
     }
 }
 

@@ -1,0 +1,139 @@
+//! `mpama datasets`: datasets of drawn images, for trials where there are no photographs.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use mpama_datasets::synth::{CATEGORIES, Category, Kind, SynthError, SynthOptions, write_mvtec};
+use serde_json::json;
+
+use super::Outcome;
+use crate::cli::{Datasets, Synth};
+use crate::interrupt;
+use crate::output::{LITERAL, Output, shown};
+use crate::problem::Mistake;
+use crate::progress::EVERY_HUNDRED;
+
+/// Does the sub-command.
+pub(crate) fn run(args: &Datasets, output: &Output) -> anyhow::Result<Outcome> {
+    match args {
+        Datasets::Synth(args) if args.list => list(output),
+        Datasets::Synth(args) => synth(args, output),
+    }
+}
+
+/// Draws a dataset.
+fn synth(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
+    let Some(out) = &args.out else {
+        return Err(Mistake::Missing {
+            what: "output",
+            flag: "--out",
+            variable: None,
+        }
+        .into());
+    };
+    let options = SynthOptions {
+        categories: chosen(&args.categories)?,
+        good: args.good,
+        defective: args.defective,
+        train: args.train,
+        size: args.size,
+        seed: args.seed,
+    };
+    interrupt::listen(output.talks())?;
+    let progress = output.progress();
+    let total = options.categories.len() * (args.good + args.defective + args.train);
+    progress.start("Drawing images", total, 0, EVERY_HUNDRED);
+    let drawing = write_mvtec(out, &options, |at| {
+        progress.advance(at.done, "");
+        match interrupt::requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    let written = match drawing {
+        Err(SynthError::Stopped { done, total }) => {
+            progress.clear();
+            output.record(
+                "interrupted",
+                json!({ "path": shown(out), "done": done, "total": total }),
+            )?;
+            output.note(format_args!(
+                "Stopped after {done} of {total} images; repeat the command to go on"
+            ));
+            return Ok(Outcome::Interrupted);
+        }
+        other => other?,
+    };
+    progress.finish(&format!(
+        "{} drawn, {} there before",
+        written.drawn, written.found
+    ));
+    let names: Vec<&str> = options.categories.iter().map(|c| c.name).collect();
+    output.record(
+        "synth",
+        json!({
+            "path": shown(out), "drawn": written.drawn, "found": written.found,
+            "categories": names, "good": args.good, "defective": args.defective,
+            "train": args.train, "size": args.size, "seed": args.seed,
+        }),
+    )?;
+    output.line(shown(out))?;
+    output.note(format_args!(
+        "Next: {LITERAL}mpama train --data {} --clip CLIP_FOLDER --out RUN{LITERAL:#}",
+        shown(out)
+    ));
+    Ok(Outcome::Done)
+}
+
+/// The categories of these names, sorted, each once; all there are if none is named.
+fn chosen(names: &[String]) -> Result<Vec<&'static Category>, Mistake> {
+    let mut chosen = names
+        .iter()
+        .map(|name| Category::named(name).ok_or_else(|| unknown(name)))
+        .collect::<Result<Vec<_>, _>>()?;
+    if chosen.is_empty() {
+        chosen.extend(CATEGORIES.iter());
+    }
+    chosen.sort_unstable_by_key(|category| category.name);
+    chosen.dedup();
+    Ok(chosen)
+}
+
+fn unknown(name: &str) -> Mistake {
+    let nearest = CATEGORIES
+        .iter()
+        .map(|category| (strsim::jaro_winkler(name, category.name), category.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .map(|(_, name)| name);
+    Mistake::UnknownCategory {
+        name: shown(Path::new(name)),
+        nearest,
+    }
+}
+
+/// Shows what can be drawn.
+fn list(output: &Output) -> anyhow::Result<Outcome> {
+    let mut all: Vec<&Category> = CATEGORIES.iter().collect();
+    all.sort_unstable_by_key(|category| category.name);
+    let width = all.iter().map(|category| category.name.len()).max();
+    let width = width.unwrap_or(0);
+    for category in &all {
+        let kind = match category.kind {
+            Kind::Surface => "surface",
+            Kind::Object => "object",
+        };
+        let defects: Vec<&str> = category.defects.iter().map(|d| d.name()).collect();
+        output.line(format_args!(
+            "{:<width$}  {kind:<7}  {}",
+            category.name,
+            defects.join(" ")
+        ))?;
+        output.record(
+            "category",
+            json!({ "name": category.name, "kind": kind, "defects": defects }),
+        )?;
+    }
+    output.note(format_args!("{} categories", all.len()));
+    Ok(Outcome::Done)
+}
