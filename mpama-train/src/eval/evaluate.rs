@@ -7,7 +7,10 @@ use mpama_datasets::{Dataset, Label, Sample};
 use rayon::prelude::*;
 
 use super::report::{CategoryReport, Failure, ImageResult, Report, Scores};
-use super::{MetricError, PixelMap, PixelMetrics, auroc, average_precision, f1_max};
+use super::{
+    Curves, MetricError, PixelMap, PixelMetrics, auroc, average_precision, f1_max,
+    precision_recall_curve, roc_curve,
+};
 use crate::ahead::ahead;
 use crate::control::{Control, Outcome};
 use crate::error::{BadFile, Error, Result};
@@ -28,6 +31,8 @@ pub struct EvalConfig {
     pub exif_orientation: bool,
     /// Put every image's score into the report.
     pub per_image: bool,
+    /// Put curves of at most so many points into the report; 0 for none.
+    pub curve_points: usize,
 }
 
 impl Default for EvalConfig {
@@ -37,6 +42,7 @@ impl Default for EvalConfig {
             mask_threshold: 0,
             exif_orientation: false,
             per_image: false,
+            curve_points: 0,
         }
     }
 }
@@ -54,6 +60,21 @@ pub fn evaluate(
     dataset: &Dataset,
     config: &EvalConfig,
     control: &mut Control<'_>,
+) -> Result<Outcome<Report>> {
+    evaluate_with(detector, dataset, config, control, &mut |_, _| {})
+}
+
+/// [`evaluate`], showing `look` every image with what was predicted on it. The map is smoothed, as the
+/// metrics take it; images of one category come together.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_with(
+    detector: &Detector,
+    dataset: &Dataset,
+    config: &EvalConfig,
+    control: &mut Control<'_>,
+    look: &mut dyn FnMut(&Sample, &Prediction),
 ) -> Result<Outcome<Report>> {
     let started = Instant::now();
     let size = detector.config().image_size;
@@ -106,7 +127,9 @@ pub fn evaluate(
                     .is_none_or(|category| category.name != batch.category)
                 {
                     if let Some(category) = current.take() {
-                        report.categories.push(category.finish()?);
+                        report
+                            .categories
+                            .push(category.finish(config.curve_points)?);
                     }
                     control.emit(Event::CategoryStarted {
                         category: batch.category.to_owned(),
@@ -133,6 +156,7 @@ pub fn evaluate(
                         samples.into_iter().zip(&images).zip(&predictions)
                     {
                         category.add(sample, image, prediction)?;
+                        look(sample, prediction);
                         if let Some(all) = &mut report.images {
                             all.push(ImageResult {
                                 id: sample.id.clone(),
@@ -153,7 +177,9 @@ pub fn evaluate(
         return Ok(Outcome::Interrupted);
     }
     if let Some(category) = current {
-        report.categories.push(category.finish()?);
+        report
+            .categories
+            .push(category.finish(config.curve_points)?);
     }
     let scores: Vec<Scores> = report
         .categories
@@ -244,7 +270,7 @@ impl<'a> Category<'a> {
         }
     }
 
-    fn finish(self) -> Result<CategoryReport> {
+    fn finish(self, curve_points: usize) -> Result<CategoryReport> {
         let (scores, labels) = (&self.scores, &self.labels);
         let wrong = |source| score_error(self.name, source);
         let f1 = f1_max(scores, labels).map_err(wrong)?;
@@ -254,7 +280,19 @@ impl<'a> Category<'a> {
             image_f1_max: f1.map(|f1| f1.value),
             ..Scores::default()
         };
-        let pixels = self.pixels.finish();
+        let (pixels, curves) = match curve_points {
+            0 => (self.pixels.finish(), None),
+            most => {
+                let (pixels, of_pixels) = self.pixels.finish_with_curves(most);
+                let curves = Curves {
+                    image_roc: roc_curve(scores, labels, most).map_err(wrong)?,
+                    image_precision_recall: precision_recall_curve(scores, labels, most)
+                        .map_err(wrong)?,
+                    ..of_pixels
+                };
+                (pixels, Some(curves))
+            }
+        };
         if self.without_mask == 0 {
             all.pixel_auroc = pixels.auroc;
             all.pixel_ap = pixels.average_precision;
@@ -271,6 +309,7 @@ impl<'a> Category<'a> {
             regions: pixels.regions,
             scores: all,
             image_f1_threshold: f1.map(|f1| f1.threshold),
+            curves,
             seconds: self.started.elapsed().as_secs_f64(),
         })
     }

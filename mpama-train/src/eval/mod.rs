@@ -9,10 +9,14 @@
 //! with [`aupro`] and [`aupro_200`]. These last two are different measures with one name in the
 //! literature and must not share a table column.
 //!
+//! [`roc_curve`], [`precision_recall_curve`] and [`pro_curve`] are what these areas lie under, thinned to
+//! what a picture shows.
+//!
 //! [`evaluate`] measures a detector on a dataset with all of them.
 
 mod ap;
 mod auroc;
+mod curve;
 mod error;
 mod evaluate;
 mod f1;
@@ -25,8 +29,9 @@ mod report;
 
 pub use ap::average_precision;
 pub use auroc::auroc;
+pub use curve::{Curve, Curves, precision_recall_curve, pro_curve, roc_curve};
 pub use error::MetricError;
-pub use evaluate::{EvalConfig, evaluate};
+pub use evaluate::{EvalConfig, evaluate, evaluate_with};
 pub use f1::{F1, f1_max};
 pub use pixels::{PixelMap, PixelMetrics, PixelScores};
 pub use pro::{AUPRO_LIMIT, aupro};

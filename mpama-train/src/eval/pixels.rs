@@ -1,5 +1,6 @@
 //! All pixel metrics of one category, from maps that arrive one at a time.
 
+use super::curve::Curves;
 use super::error::{MetricError, all_finite};
 use super::f1::F1;
 use super::pro::{AUPRO_LIMIT, checked_limit};
@@ -123,21 +124,40 @@ impl PixelMetrics {
     /// Sorts the pixels and reads every metric off their order.
     pub fn finish(self) -> PixelScores {
         let limit = self.limit;
+        self.rank().pixel_scores(limit)
+    }
+
+    /// [`PixelMetrics::finish`], and the pixel curves with at most `most` points each; the curves of
+    /// images are `None`.
+    pub fn finish_with_curves(self, most: usize) -> (PixelScores, Curves) {
+        let limit = self.limit;
         let ranking = self.rank();
-        PixelScores {
-            auroc: ranking.auroc(),
-            average_precision: ranking.average_precision(),
-            f1_max: ranking.f1_max(),
-            aupro: ranking.aupro(limit),
-            aupro_200: ranking.aupro_200(),
-            regions: ranking.areas.len(),
-            anomalous: ranking.positives.len(),
-            normal: ranking.negatives.len(),
-        }
+        let curves = Curves {
+            pixel_roc: ranking.roc_curve(most),
+            pixel_precision_recall: ranking.precision_recall_curve(most),
+            pro: ranking.pro_curve(limit, most),
+            ..Curves::default()
+        };
+        (ranking.pixel_scores(limit), curves)
     }
 
     /// The pixels in order.
     pub(super) fn rank(self) -> Ranking {
         Ranking::new(self.positives, self.negatives, self.areas)
+    }
+}
+
+impl Ranking {
+    fn pixel_scores(&self, limit: f64) -> PixelScores {
+        PixelScores {
+            auroc: self.auroc(),
+            average_precision: self.average_precision(),
+            f1_max: self.f1_max(),
+            aupro: self.aupro(limit),
+            aupro_200: self.aupro_200(),
+            regions: self.areas.len(),
+            anomalous: self.positives.len(),
+            normal: self.negatives.len(),
+        }
     }
 }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use mpama_datasets::Label;
 
+use super::curve::Curves;
+
 /// An adapter measured on a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -46,6 +48,9 @@ pub struct CategoryReport {
     pub scores: Scores,
     /// The image score at which [`Scores::image_f1_max`] is reached.
     pub image_f1_threshold: Option<f32>,
+    /// The curves, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub curves: Option<Curves>,
     /// Time the category took.
     pub seconds: f64,
 }
