@@ -6,6 +6,7 @@
 
 mod cli;
 mod commands;
+mod files;
 mod heatmap;
 mod interrupt;
 mod model;
@@ -14,6 +15,7 @@ mod problem;
 mod progress;
 #[cfg(test)]
 mod reference;
+mod report;
 mod settings;
 
 use std::ffi::OsString;
