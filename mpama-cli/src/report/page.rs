@@ -102,20 +102,18 @@ fn facts(page: &Page<'_>) -> String {
 
 fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
     let report = section.report;
-    let images: usize = report
+    let [normal, anomalous] = report
         .categories
         .iter()
-        .map(|c| c.normal + c.anomalous)
-        .sum();
+        .fold([0, 0], |[n, a], c| [n + c.normal, a + c.anomalous]);
     let categories = match report.categories.len() {
         1 => "1 category".to_owned(),
         several => format!("{several} categories"),
     };
     let mut html = format!(
-        "<section class=\"dataset\">\n<h2>{}</h2>\n<p class=\"about\">{}, {categories}; maps of \
-         {}×{} px",
+        "<section class=\"dataset\">\n<h2>{}</h2>\n<p class=\"about\">{normal} normal and \
+         {anomalous} anomalous images in {categories}; maps of {}×{} px",
         escaped(&report.dataset),
-        count(images, "image"),
         report.map_size.1,
         report.map_size.0
     );

@@ -38,23 +38,21 @@ pub(super) fn figures(report: &Report, dataset: usize) -> String {
         let _ = write!(html, "<th scope=\"col\">{heading}</th>");
     }
     html += "</tr></thead><tbody>\n";
-    let (mut normal, mut anomalous) = (0, 0);
     for (number, category) in report.categories.iter().enumerate() {
-        normal += category.normal;
-        anomalous += category.anomalous;
         let name = format!(
             "<a href=\"#c{dataset}-{number}\">{}</a>",
             escaped(&category.category)
         );
-        html += &row(&name, category.normal, category.anomalous, &category.scores);
+        let counts = [category.normal, category.anomalous].map(|n| n.to_string());
+        html += &row(&name, &counts, &category.scores);
     }
     html += "</tbody><tfoot>\n";
-    html += &row("mean", normal, anomalous, &report.mean);
+    html += &row("mean", &[String::new(), String::new()], &report.mean);
     html + "</tfoot></table></div>\n"
 }
 
 /// `name` is HTML.
-fn row(name: &str, normal: usize, anomalous: usize, scores: &Scores) -> String {
+fn row(name: &str, [normal, anomalous]: &[String; 2], scores: &Scores) -> String {
     let mut html =
         format!("<tr><th scope=\"row\">{name}</th><td>{normal}</td><td>{anomalous}</td>");
     for (_, metric) in COLUMNS {

@@ -38,9 +38,9 @@ pub(super) fn tile(
         Ok(pictures) => pictures.html(number, &escaped(&sample.id))?,
         Err(error) => format!("<p class=\"gone\">{}</p>", escaped(&error.to_string())),
     };
-    let (label, against) = match sample.label {
-        Label::Normal => ("normal", "above {} of the anomalous images"),
-        Label::Anomalous => ("anomalous", "below {} of the normal images"),
+    let (label, others, right, wrong) = match sample.label {
+        Label::Normal => ("normal", "anomalous", "below", "above"),
+        Label::Anomalous => ("anomalous", "normal", "above", "below"),
     };
     let mut remarks = Vec::new();
     if let Some(threshold) = threshold {
@@ -50,8 +50,14 @@ pub(super) fn tile(
             _ => {}
         }
     }
-    if let Some(wrong) = case.wrong {
-        remarks.push(against.replace("{}", &format!("{:.0}%", 100.0 * wrong)));
+    if let Some(share) = case.wrong {
+        remarks.push(if share == 0.0 {
+            format!("{right} all {others} images")
+        } else if share == 1.0 {
+            format!("{wrong} all {others} images")
+        } else {
+            format!("{wrong} {:.0}% of the {others} images", 100.0 * share)
+        });
     }
     if sample.label == Label::Anomalous && sample.mask.is_none() {
         remarks.push("no mask".to_owned());
