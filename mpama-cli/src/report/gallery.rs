@@ -159,6 +159,8 @@ impl Sides {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use mpama_train::eval::{ImageResult, Scores};
 
     use super::*;
@@ -174,6 +176,8 @@ mod tests {
                 category: "c".to_owned(),
                 defect: "d".to_owned(),
                 label,
+                image_bytes: 0,
+                mask_bytes: 0,
             };
             let map = AnomalyMap {
                 height: 1,

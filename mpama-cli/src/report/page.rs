@@ -147,9 +147,9 @@ fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
         html += "</ul></details>\n";
     }
     for (place, category) in report.categories.iter().enumerate() {
-        let _ = write!(
+        let _ = writeln!(
             html,
-            "<section class=\"category\" id=\"c{number}-{place}\">\n"
+            "<section class=\"category\" id=\"c{number}-{place}\">"
         );
         html += &self::category(page, report, category);
         if let Some(gallery) = section.galleries.get(place) {
