@@ -168,6 +168,7 @@ fn the_gallery_is_as_long_as_asked_for() {
             tiles,
             "{shown}"
         );
+        assert_eq!(page.contains("Heatmaps"), tiles > 0, "{shown}");
         assert_well_formed(&page);
     }
     run(["eval", "--data", "x", "--gallery", "3"]).code(2);
@@ -234,6 +235,8 @@ fn what_is_undefined_is_said_to_be() {
     let page = page(&out);
     assert_well_formed(&page);
     assert_eq!(occurrences(&page, "<td class=\"none\">n/a</td>"), 10);
+    // as was the one that the adapter was trained on
+    assert!(page.contains("trained on a dataset of this name"));
     assert!(page.contains("3 of them without a mask") && page.contains(">pixel n/a<"));
     assert!(!page.contains("NaN") && !page.contains("<path id=\"t"));
     assert_eq!(occurrences(&page, "no mask"), 3);

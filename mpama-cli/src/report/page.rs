@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mpama_core::AdapterConfig;
+use mpama_core::{AdapterConfig, Training};
 use mpama_train::eval::{AUPRO_LIMIT, CategoryReport, Curves, Report};
 
 use super::chart::{Axes, Line, Mark, curves, histogram};
@@ -52,10 +52,21 @@ pub(super) fn html(page: &Page<'_>) -> String {
     for (number, section) in page.sections.iter().enumerate() {
         html += &dataset(page, section, number);
     }
-    let notes = NOTES
-        .replace("{scale}", &scale())
-        .replace("{shown}", &page.shown.to_string());
-    html + "</main>\n<footer>\n" + &notes + "</footer>\n</body>\n</html>\n"
+    html + "</main>\n<footer>\n" + &notes(page.shown) + "</footer>\n</body>\n</html>\n"
+}
+
+/// How to read the page; without pictures, nothing about them.
+fn notes(shown: usize) -> String {
+    let mut html = String::new();
+    for line in NOTES.lines() {
+        let of_pictures = line.strip_prefix("<!--gallery-->");
+        if of_pictures.is_none() || shown > 0 {
+            html += of_pictures.unwrap_or(line);
+            html.push('\n');
+        }
+    }
+    html.replace("{scale}", &scale())
+        .replace("{shown}", &shown.to_string())
 }
 
 /// The colours of the heatmaps from 0 to 1.
@@ -121,11 +132,7 @@ fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
         let _ = write!(html, ", smoothed with σ = {}", report.sigma);
     }
     html += "</p>\n";
-    let trained = page.config.training.as_ref();
-    if trained.is_some_and(|training| training.index_hash == report.index_hash) {
-        html += "<p class=\"warning\"><strong>The adapter was trained on these very images</strong>: \
-                 the figures say nothing about things it has not seen.</p>\n";
-    }
+    html += overlap(page.config.training.as_ref(), report);
     html += &headline(report);
     html += &table::figures(report, number);
     if !report.failures.is_empty() {
@@ -158,6 +165,22 @@ fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
         html += "</section>\n";
     }
     html + "</section>\n"
+}
+
+/// A warning if the figures may be of images that the adapter has learned from.
+fn overlap(training: Option<&Training>, report: &Report) -> &'static str {
+    match training {
+        Some(training) if training.index_hash == report.index_hash => {
+            "<p class=\"warning\"><strong>The adapter was trained on these very images</strong>: \
+             the figures say nothing about things it has not seen.</p>\n"
+        }
+        Some(training) if training.dataset == report.dataset => {
+            "<p class=\"warning\"><strong>The adapter was trained on a dataset of this \
+             name</strong>: if it holds some of these images, the figures say little about things \
+             it has not seen.</p>\n"
+        }
+        _ => "",
+    }
 }
 
 /// The three figures that most readers look for.
