@@ -7,7 +7,7 @@ use mpama_train::eval::Curve;
 use super::text::per_cent;
 
 /// The plot's place in a view of 260 by 214 units: left, top, right and bottom.
-const FRAME: [f64; 4] = [34.0, 8.0, 252.0, 178.0];
+const FRAME: [f64; 4] = [34.0, 8.0, 246.0, 178.0];
 /// Bars of a histogram.
 const BINS: usize = 40;
 
@@ -273,7 +273,7 @@ mod tests {
             curve,
         };
         let chart = curves(&axes, &[line(Some(&curve))]);
-        assert!(chart.contains("d=\"M34.0 178.0L252.0 8.0\""), "{chart}");
+        assert!(chart.contains("d=\"M34.0 178.0L246.0 8.0\""), "{chart}");
         assert!(chart.contains(">image 50.0<") && chart.contains(">0.3<"));
         assert!(!curves(&axes, &[line(None)]).contains("line image"));
     }
