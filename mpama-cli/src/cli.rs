@@ -286,6 +286,15 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) per_category: bool,
 
+    /// Write report.html, a page with tables, curves and pictures, and report.json
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) report: Option<PathBuf>,
+
+    /// With --report: show for every category the N images that it got most wrong, and the N that it
+    /// got most right
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "report")]
+    pub(crate) gallery: usize,
+
     /// Write the whole report as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::files::write_whole;
 use crate::problem::Mistake;
 
 /// What adapters and tables call it.
@@ -36,12 +37,7 @@ pub(crate) fn write_backbone(folder: &Path) -> Result<(), Mistake> {
         if fs::read(&path).is_ok_and(|found| found == bytes) {
             continue;
         }
-        let beside = folder.join(format!(".{name}.part"));
-        let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, &path));
-        written.map_err(|error| {
-            let _ = fs::remove_file(&beside); // the first error is the one to tell
-            Mistake::file("write", &path, error)
-        })?;
+        write_whole(&path, bytes)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod cli;
 mod commands;
 mod embedded;
+mod files;
 mod heatmap;
 mod interrupt;
 mod model;
@@ -15,6 +16,7 @@ mod problem;
 mod progress;
 #[cfg(test)]
 mod reference;
+mod report;
 mod settings;
 
 use std::ffi::OsString;

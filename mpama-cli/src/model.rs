@@ -17,6 +17,8 @@ pub(crate) struct Loaded {
     pub(crate) detector: Detector,
     /// The adapter's folder as it was given.
     pub(crate) name: String,
+    /// `MPA` or `MPAMA`.
+    pub(crate) method: &'static str,
     pub(crate) config: AdapterConfig,
     pub(crate) device: Device,
 }
@@ -34,7 +36,7 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     let device = global.device.open()?;
     let adapter_name = shown(adapter);
     let adapter = Adapter::load(adapter, &device)?;
-    let config = adapter.config.clone();
+    let (method, config) = (adapter.method(), adapter.config.clone());
     let checkpoint = Checkpoint::open(clip)?;
     let options = config
         .model
@@ -52,6 +54,7 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     Ok(Loaded {
         detector,
         name: adapter_name,
+        method,
         config,
         device,
     })

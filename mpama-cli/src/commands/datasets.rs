@@ -71,7 +71,8 @@ pub(super) fn draw(
 ) -> anyhow::Result<Option<Written>> {
     let progress = output.progress();
     let each = options.good + options.defective + options.train;
-    progress.start(title, options.categories.len() * each, 0, EVERY_HUNDRED);
+    let total = options.categories.len() * each;
+    progress.start(title, total, 0, EVERY_HUNDRED);
     let drawing = write_mvtec(out, options, |at| {
         progress.advance(at.done, "");
         match interrupt::requested() {

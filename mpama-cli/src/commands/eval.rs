@@ -1,10 +1,9 @@
 //! `mpama eval`: an adapter measured on datasets.
 
-use std::fs;
 use std::path::Path;
 
 use mpama_datasets::{Dataset, Layout};
-use mpama_train::eval::{EvalConfig, Report, Scores, evaluate};
+use mpama_train::eval::{EvalConfig, Report, Scores, evaluate_with};
 use mpama_train::{Control, Stages};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,11 +11,13 @@ use serde_json::Value;
 use super::Outcome;
 use super::watch::Watch;
 use crate::cli::{Eval, Global};
+use crate::files;
 use crate::interrupt;
 use crate::model::{self, Loaded, device_name};
 use crate::output::{Output, Record, count, shown, snake_case};
 use crate::problem::Mistake;
 use crate::progress::duration;
+use crate::report::{self, CURVE_POINTS, Collector};
 
 /// A metric's heading and where it is found.
 type Column = (&'static str, fn(&Scores) -> Option<f64>);
@@ -41,18 +42,24 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         .iter()
         .map(|root| Dataset::open(root, layout))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(folder) = &args.report {
+        files::writable_folder(folder)?;
+    }
     let loaded = model::load(&args.model, global, output)?;
 
-    let mut reports = Vec::new();
+    let config = EvalConfig {
+        per_image: args.save.is_some() || args.report.is_some(),
+        curve_points: args.report.as_ref().map_or(0, |_| CURVE_POINTS),
+        ..EvalConfig::default()
+    };
+    let (mut reports, mut collected) = (Vec::new(), Vec::new());
     for dataset in &datasets {
         let mut watch = Watch::new(output, Stages::Both);
         let mut events = |event| watch.event(event);
         let mut control = Control::new(interrupt::flag(), &mut events);
-        let config = EvalConfig {
-            per_image: args.save.is_some(),
-            ..EvalConfig::default()
-        };
-        let ended = evaluate(&loaded.detector, dataset, &config, &mut control)?;
+        let mut collector = Collector::new(args.report.as_ref().map_or(0, |_| args.gallery));
+        let mut look = |sample: &_, prediction: &_| collector.look(sample, prediction);
+        let ended = evaluate_with(&loaded.detector, dataset, &config, &mut control, &mut look)?;
         watch.finish()?;
         let mpama_train::Outcome::Done(report) = ended else {
             output.note("Stopped: a dataset that is not done has no figures");
@@ -61,10 +68,21 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         show(&report, args.per_category, output)?;
         output.record("evaluation", &report)?;
         reports.push(report);
+        collected.push(collector);
     }
     if let Some(file) = &args.save {
-        save(file, &loaded, &reports)?;
-        output.note(format_args!("Wrote {}", shown(file)));
+        save(file, &loaded, &reports, output)?;
+    }
+    if let Some(folder) = &args.report {
+        save(&folder.join("report.json"), &loaded, &reports, output)?;
+        let page = report::html(&loaded, &config, &reports, collected, args.gallery, output)?;
+        let Some(page) = page else {
+            output.note("Stopped: the figures are in report.json, the page was not written");
+            return Ok(Outcome::Interrupted);
+        };
+        let file = folder.join("report.html");
+        files::write_whole(&file, page.as_bytes())?;
+        output.note(format_args!("Wrote {}", shown(&file)));
     }
 
     let failures: Vec<String> = reports
@@ -147,7 +165,7 @@ fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "n/a".to_owned(), |value| format!("{:.1}", 100.0 * value))
 }
 
-/// The file that `--save` writes: what was measured, and on what.
+/// The file that `--save` and `--report` write: what was measured, and on what.
 #[derive(Serialize)]
 struct Saved<'a> {
     mpama: &'a str,
@@ -157,7 +175,7 @@ struct Saved<'a> {
     datasets: &'a [Report],
 }
 
-fn save(file: &Path, loaded: &Loaded, reports: &[Report]) -> anyhow::Result<()> {
+fn save(file: &Path, loaded: &Loaded, reports: &[Report], output: &Output) -> anyhow::Result<()> {
     let saved = Saved {
         mpama: env!("CARGO_PKG_VERSION"),
         adapter: &loaded.name,
@@ -166,5 +184,7 @@ fn save(file: &Path, loaded: &Loaded, reports: &[Report]) -> anyhow::Result<()> 
         datasets: reports,
     };
     let text = serde_json::to_string_pretty(&Record::new("report", saved))? + "\n";
-    fs::write(file, text).map_err(|error| Mistake::file("write", file, error).into())
+    files::write_whole(file, text.as_bytes())?;
+    output.note(format_args!("Wrote {}", shown(file)));
+    Ok(())
 }

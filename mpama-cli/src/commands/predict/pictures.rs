@@ -1,6 +1,5 @@
 //! Heatmaps and overlays on disk.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, RgbImage};
 use mpama_core::AnomalyMap;
 
+use crate::files::{ending, write_whole};
 use crate::heatmap;
 use crate::problem::Mistake;
 
@@ -43,20 +43,9 @@ pub(super) fn write(name: &Path, map: &AnomalyMap, photo: Option<&[u8]>) -> anyh
     })
 }
 
-fn ending(name: &Path, end: &str) -> PathBuf {
-    let mut whole = OsString::from(name);
-    whole.push(end);
-    whole.into()
-}
-
-/// A PNG that is whole or not there: written beside its place, then renamed.
+/// A PNG that is whole or not there.
 pub(in crate::commands) fn write_png(path: &Path, picture: &RgbImage) -> anyhow::Result<()> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png)?;
-    let beside = ending(path, &format!(".{}.part", std::process::id()));
-    let written = fs::write(&beside, bytes.into_inner()).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&beside); // the first error is the one to tell
-        Mistake::file("write", path, error).into()
-    })
+    Ok(write_whole(path, &bytes.into_inner())?)
 }

@@ -1,0 +1,99 @@
+//! `report.html`: an evaluation as one page that needs nothing else, to read, print and pass on.
+//!
+//! `gallery` keeps the images worth a look while a dataset is measured, `tile` draws them, `chart` and
+//! `table` the figures, `page` puts all in order. No part of the page asks for anything from outside,
+//! and nothing in it runs.
+
+mod chart;
+mod gallery;
+mod page;
+mod table;
+mod text;
+mod tile;
+
+use mpama_core::preprocess::Orientation;
+use mpama_train::eval::{EvalConfig, Report};
+
+pub(crate) use gallery::Collector;
+
+use self::page::{Page, Section};
+use self::tile::{Reading, tile};
+use crate::interrupt;
+use crate::model::{Loaded, device_name};
+use crate::output::{Output, count};
+use crate::progress::EVERY_HUNDRED;
+
+/// Points of a curve on the page.
+pub(crate) const CURVE_POINTS: usize = 300;
+
+/// The page on these reports, each with what was collected while it was made; `None` if Ctrl-C came
+/// before the last picture. `shown` is what the collectors were made with.
+pub(crate) fn html(
+    loaded: &Loaded,
+    config: &EvalConfig,
+    reports: &[Report],
+    collected: Vec<Collector>,
+    shown: usize,
+    output: &Output,
+) -> anyhow::Result<Option<String>> {
+    let reading = Reading {
+        orientation: match config.exif_orientation {
+            true => Orientation::Apply,
+            false => Orientation::Ignore,
+        },
+        mask_threshold: config.mask_threshold,
+    };
+    let threshold = loaded.config.threshold.as_ref().map(|t| t.value);
+    let galleries: Vec<_> = collected
+        .into_iter()
+        .zip(reports)
+        .map(|(collector, report)| collector.galleries(report))
+        .collect();
+    let cases = galleries
+        .iter()
+        .flat_map(|by_category| by_category.values());
+    let total = cases
+        .map(|gallery| gallery.worst.len() + gallery.best.len())
+        .sum();
+
+    let progress = output.progress();
+    progress.start("Drawing pictures", total, 0, EVERY_HUNDRED);
+    let mut number = 0;
+    let mut sections = Vec::new();
+    for (report, mut by_category) in reports.iter().zip(galleries) {
+        let mut drawn = Vec::new();
+        for category in &report.categories {
+            let mut both = [String::new(), String::new()];
+            let Some(gallery) = by_category.remove(&category.category) else {
+                drawn.push(both);
+                continue;
+            };
+            for (tiles, cases) in both.iter_mut().zip([gallery.worst, gallery.best]) {
+                for case in &cases {
+                    if interrupt::requested() {
+                        progress.clear();
+                        return Ok(None);
+                    }
+                    *tiles += &tile(case, number, threshold, reading)?;
+                    number += 1;
+                    progress.advance(number, "");
+                }
+            }
+            drawn.push(both);
+        }
+        sections.push(Section {
+            report,
+            galleries: drawn,
+        });
+    }
+    progress.finish(&count(total, "image"));
+    let page = Page {
+        adapter: &loaded.name,
+        method: loaded.method,
+        config: &loaded.config,
+        device: &device_name(&loaded.device),
+        shown,
+        sections,
+    };
+    Ok(Some(page::html(&page)))
+}
