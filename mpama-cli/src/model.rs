@@ -8,7 +8,8 @@ use mpama_core::clip::Checkpoint;
 use mpama_core::{Adapter, AdapterConfig, Detector};
 
 use crate::cli::{Global, Model};
-use crate::output::{Output, shown};
+use crate::embedded;
+use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 use crate::progress::duration;
 
@@ -23,9 +24,12 @@ pub(crate) struct Loaded {
     pub(crate) device: Device,
 }
 
-/// Opens backbone and adapter and joins them.
+/// Opens backbone and adapter and joins them; those of the demo if neither is given.
 pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::Result<Loaded> {
     let started = Instant::now();
+    if model.clip.is_none() && model.adapter.is_none() {
+        return embedded(global, output);
+    }
     let clip = clip_folder(model.clip.as_deref())?;
     let adapter = folder(
         "adapter",
@@ -54,6 +58,25 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     Ok(Loaded {
         detector,
         name: adapter_name,
+        method,
+        config,
+        device,
+    })
+}
+
+/// The demo's backbone and adapter.
+fn embedded(global: &Global, output: &Output) -> anyhow::Result<Loaded> {
+    let device = global.device.open()?;
+    let adapter = embedded::adapter(&device)?;
+    let (method, config) = (adapter.method(), adapter.config.clone());
+    let vision = embedded::vision(&adapter, &device)?;
+    output.note(format_args!(
+        "No --clip and no --adapter: using the demo's, tiny and trained on drawings. For real work, \
+         download a CLIP and train: {LITERAL}mpama train --help{LITERAL:#}"
+    ));
+    Ok(Loaded {
+        detector: Detector::new(vision, adapter)?,
+        name: embedded::BACKBONE.to_owned(),
         method,
         config,
         device,

@@ -89,13 +89,20 @@ impl Adapter {
     /// # Errors
     /// [`Error::Io`] or [`Error::Adapter`] names the file and what is wrong with it.
     pub fn load(folder: &Path, device: &Device) -> Result<Adapter> {
-        let config = read_config(&folder.join(CONFIG_FILE))?;
+        let json = read_limited(&folder.join(CONFIG_FILE))?;
         let path = folder.join(WEIGHTS_FILE);
-        let bytes = fs::read(&path).map_err(|source| Error::Io {
-            path: path.clone(),
-            source,
-        })?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, device)
+        let weights = fs::read(&path).map_err(|source| Error::Io { path, source })?;
+        Adapter::parse(&json, &weights, folder, device)
+    }
+
+    /// As [`Adapter::load`], of the two files' contents; errors name them as if they were in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] or [`Error::Setting`].
+    pub fn parse(json: &str, weights: &[u8], folder: &Path, device: &Device) -> Result<Adapter> {
+        let config = parse_config(json, &folder.join(CONFIG_FILE))?;
+        let path = folder.join(WEIGHTS_FILE);
+        let tensors = candle_core::safetensors::load_buffer(weights, device)
             .map_err(|error| Error::adapter(&path, error))?;
         let mut tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
         for (name, tensor) in &tensors {
@@ -134,7 +141,7 @@ impl Adapter {
     }
 }
 
-fn read_config(path: &Path) -> Result<AdapterConfig> {
+fn read_limited(path: &Path) -> Result<String> {
     let io = |source| Error::Io {
         path: path.to_path_buf(),
         source,
@@ -146,9 +153,12 @@ fn read_config(path: &Path) -> Result<AdapterConfig> {
             format!("{size} bytes, at most {MAX_CONFIG_BYTES} expected"),
         ));
     }
-    let text = fs::read_to_string(path).map_err(io)?;
+    fs::read_to_string(path).map_err(io)
+}
+
+fn parse_config(text: &str, path: &Path) -> Result<AdapterConfig> {
     let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| Error::adapter(path, error))?;
+        serde_json::from_str(text).map_err(|error| Error::adapter(path, error))?;
     // Before the strict reading: a newer schema has keys that this build does not know.
     match value
         .get("schema-version")

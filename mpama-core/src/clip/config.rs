@@ -84,13 +84,22 @@ impl ClipConfig {
     /// [`ClipError::Unreadable`] if it is not JSON of that form, [`ClipError::Config`] if it is not a
     /// CLIP's, names an unknown activation, or its sizes contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
-        let unreadable = |reason: String| ClipError::Unreadable {
+        let bytes = std::fs::read(path).map_err(|error| ClipError::Unreadable {
             path: path.to_owned(),
-            reason,
-        };
-        let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        let file: File =
-            serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+            reason: error.to_string(),
+        })?;
+        Self::parse(&bytes, path)
+    }
+
+    /// As [`ClipConfig::read`], of a `config.json` in memory that errors call `path`.
+    ///
+    /// # Errors
+    /// As [`ClipConfig::read`].
+    pub fn parse(json: &[u8], path: &Path) -> Result<Self> {
+        let file: File = serde_json::from_slice(json).map_err(|error| ClipError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
         file.resolve().map_err(
             |Wrong {
                  field,

@@ -12,17 +12,23 @@ use mpama_core::clip::Checkpoint;
 use mpama_core::{Adapter, AdapterConfig, BaseModel, Detector, ModelConfig, TextVectors};
 use mpama_datasets::Dataset;
 use mpama_datasets::synth::{Split, SynthOptions};
-use mpama_train::eval::{EvalConfig, Report, evaluate};
-use mpama_train::{Backbone, Control, Start, TrainConfig};
+use mpama_train::eval::{EvalConfig, Report, evaluate_with};
+use mpama_train::{Backbone, Control, Stages, Start, TrainConfig};
 
 use super::Outcome;
 use super::datasets::draw;
 use super::watch::Watch;
 use crate::cli::{Demo, Global};
 use crate::embedded;
+use crate::files::write_whole;
 use crate::interrupt;
+use crate::model::Loaded;
 use crate::output::{LITERAL, Output, shown};
 use crate::progress::duration;
+use crate::report::{self, CURVE_POINTS, Collector};
+
+/// Images of each category on the page: the most wrong, and as many of the most right.
+const GALLERY: usize = 6;
 
 /// The folders of a demo.
 struct Folders {
@@ -30,6 +36,7 @@ struct Folders {
     known: PathBuf,
     unseen: PathBuf,
     run: PathBuf,
+    page: PathBuf,
     sheet: PathBuf,
 }
 
@@ -40,6 +47,7 @@ impl Folders {
             known: out.join("data").join("known"),
             unseen: out.join("data").join("unseen"),
             run: out.join("run"),
+            page: out.join("report.html"),
             sheet: out.join("contact-sheet.png"),
         }
     }
@@ -131,20 +139,20 @@ pub(crate) fn run(args: &Demo, global: &Global, output: &Output) -> anyhow::Resu
     let bare = untrained(&config.model, &checkpoint, vision.fingerprint(), &device)?;
     let mpama = Adapter::load(&trained.adapter, &device)?;
     let mut reports = Vec::new();
-    for (name, adapter) in [("untrained", bare), ("MPA", mpa), ("MPAMA", mpama.clone())] {
-        let detector = Detector::new(vision.clone(), adapter)?;
-        let mut watch = Watch::new(output, config.stage);
-        let mut events = |event| watch.event(event);
-        let mut control = Control::new(interrupt::flag(), &mut events);
-        let ended = evaluate(&detector, &dataset, &EvalConfig::default(), &mut control)?;
-        watch.finish()?;
-        let mpama_train::Outcome::Done(report) = ended else {
+    for (name, adapter) in [("untrained", bare), ("MPA", mpa), ("MPAMA", mpama)] {
+        let loaded = Loaded {
+            method: adapter.method(),
+            config: adapter.config.clone(),
+            detector: Detector::new(vision.clone(), adapter)?,
+            name: name.to_owned(),
+            device: device.clone(),
+        };
+        let last = name == "MPAMA";
+        let Some(report) = measure(&loaded, &dataset, last.then_some(&folders), output)? else {
             return Ok(Outcome::Interrupted);
         };
         reports.push((name, report));
     }
-    let detector = Detector::new(vision, mpama)?;
-    show::contact_sheet(&folders.sheet, &dataset, &detector, &device)?;
 
     show::table(&reports, output)?;
     output.record(
@@ -152,11 +160,47 @@ pub(crate) fn run(args: &Demo, global: &Global, output: &Output) -> anyhow::Resu
         Summary::of(&args.out, &reports, started.elapsed().as_secs_f64()),
     )?;
     output.success(format_args!("Done in {}", duration(started.elapsed())));
-    show::next(&folders.clip, &trained.adapter, &folders.sheet, output);
+    show::next(&folders, &trained.adapter, output);
     if args.open {
-        show::open(&folders.sheet)?;
+        show::open(&folders.page)?;
     }
     Ok(Outcome::Done)
+}
+
+/// Measures one system; with `folders`, writes its page and the contact sheet too. `None` if the user
+/// stopped it.
+fn measure(
+    loaded: &Loaded,
+    dataset: &Dataset,
+    folders: Option<&Folders>,
+    output: &Output,
+) -> anyhow::Result<Option<Report>> {
+    let gallery = folders.map_or(0, |_| GALLERY);
+    let config = EvalConfig {
+        per_image: folders.is_some(),
+        curve_points: folders.map_or(0, |_| CURVE_POINTS),
+        ..EvalConfig::default()
+    };
+    let mut watch = Watch::new(output, Stages::Both);
+    let mut events = |event| watch.event(event);
+    let mut control = Control::new(interrupt::flag(), &mut events);
+    let mut collector = Collector::new(gallery);
+    let mut look = |sample: &_, prediction: &_| collector.look(sample, prediction);
+    let ended = evaluate_with(&loaded.detector, dataset, &config, &mut control, &mut look)?;
+    watch.finish()?;
+    let mpama_train::Outcome::Done(report) = ended else {
+        return Ok(None);
+    };
+    if let Some(folders) = folders {
+        let reports = std::slice::from_ref(&report);
+        let page = report::html(loaded, &config, reports, vec![collector], gallery, output)?;
+        let Some(page) = page else {
+            return Ok(None);
+        };
+        write_whole(&folders.page, page.as_bytes())?;
+        show::contact_sheet(&folders.sheet, dataset, &loaded.detector, &loaded.device)?;
+    }
+    Ok(Some(report))
 }
 
 /// What `--json` tells at the end.

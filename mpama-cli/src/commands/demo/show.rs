@@ -11,6 +11,7 @@ use mpama_datasets::{Dataset, Label, Sample};
 use mpama_train::eval::{Report, Scores};
 
 use super::super::predict::write_png;
+use super::Folders;
 use crate::heatmap;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
@@ -137,17 +138,19 @@ fn pictures(
     Ok([photo, truth, map])
 }
 
-/// The next three commands.
-pub(super) fn next(clip: &Path, adapter: &Path, sheet: &Path, output: &Output) {
+/// Where things are, and the next three commands.
+pub(super) fn next(folders: &Folders, adapter: &Path, output: &Output) {
     output.note(format_args!(
-        "Image, truth and heatmap of things never seen: {}\n\
+        "Image, truth and heatmap of things never seen: {sheet}\n\
+         Tables, curves and the worst mistakes: {page}\n\
          Next, on images of your own, with the demo's backbone:\n      \
          {LITERAL}mpama predict IMAGES --clip {clip} --adapter {adapter} --maps maps --overlay{LITERAL:#}\n\
-         and with a real CLIP in a folder, far better:\n      \
+         and with a real CLIP in a folder:\n      \
          {LITERAL}mpama train --data DATASET --clip CLIP_FOLDER --out runs/first{LITERAL:#}\n      \
          {LITERAL}mpama predict IMAGES --clip CLIP_FOLDER --adapter runs/first/adapter --maps maps{LITERAL:#}",
-        shown(sheet),
-        clip = shown(clip),
+        sheet = shown(&folders.sheet),
+        page = shown(&folders.page),
+        clip = shown(&folders.clip),
         adapter = shown(adapter),
     ));
 }
