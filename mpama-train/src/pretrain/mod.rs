@@ -17,9 +17,12 @@ mod state;
 mod tokenizer;
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use mpama_core::clip::{ClipConfig, ClipTokenizer, TextTower, VisionOptions, VisionTower};
 use mpama_core::nn::normalize::unit_length;
@@ -37,8 +40,11 @@ use crate::control::Outcome;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::optim::{Adam, AdamParams};
-use crate::trainer::on_large_stack;
+use crate::trainer::{STACK_BYTES, on_large_stack};
 
+/// Parts of a step that are computed side by side, with losses of their own: Candle runs too much of
+/// a small model on one core for two to help otherwise. Part of the recipe, not of the machine.
+const SHARDS: usize = 2;
 /// Inverse temperature of the patch loss: that of the adapter's maps, 0.07.
 const DENSE_SCALE: f64 = 1.0 / 0.07;
 /// Inverse temperature of the twin loss.
@@ -116,26 +122,26 @@ fn run(
     let student = Student::new(&config, &variables, folder, &categories)?;
 
     let steps = adam.steps()..recipe.steps();
-    let batch = |step: usize| -> Result<Batch> {
+    let batch = |step: usize| -> Result<Vec<Batch>> {
         let phase = recipe.phase(step).unwrap_or(Phase {
             steps: 0,
             side: size.image,
             pairs: 1,
         });
         let mut dice = init::stream(recipe.seed, &format!("batch {step}"));
-        pool.batch(phase.pairs, phase.side, size.patch, &mut dice)
+        let pairs = phase.pairs.div_ceil(SHARDS);
+        let shard = |_| pool.batch(pairs, phase.side, size.patch, &mut dice);
+        (0..SHARDS).map(shard).collect()
     };
     let done = ahead(2, steps, batch, |batches| -> Result<bool> {
-        for batch in batches {
+        for shards in batches {
             if stop.load(Ordering::Relaxed) {
                 state::save(&unfinished, &digest, &adam)?;
                 return Ok(false);
             }
             let step = adam.steps();
-            let mut dice = init::stream(recipe.seed, &format!("captions {step}"));
-            let losses = student.losses(&batch?, size.patch, &mut dice)?;
-            let [contrastive, twins, dense] = losses.each_ref().map(Tensor::to_scalar::<f32>);
-            let (contrastive, twins, dense) = (contrastive?, twins?, dense?);
+            let learned = student.learn(&shards?, recipe, step)?;
+            let [contrastive, twins, dense] = learned.losses;
             for (term, value) in [
                 ("contrastive", contrastive),
                 ("twin", twins),
@@ -145,10 +151,8 @@ fn run(
                     return Err(Error::NonFiniteLoss { term, value });
                 }
             }
-            let [a, b, c] = losses;
-            let total = ((a + (b * recipe.twin_weight)?)? + (c * recipe.dense_weight)?)?;
             adam.set_factor(recipe.rate(step));
-            adam.step(&total.backward()?)?;
+            adam.step(&learned.gradients)?;
             let step = step + 1;
             progress(PretrainStep {
                 step,
@@ -176,7 +180,7 @@ struct Student<'a> {
     vision: VisionTower,
     text: TextTower,
     tokenizer: ClipTokenizer,
-    logit_scale: &'a Var,
+    variables: &'a BTreeMap<String, Var>,
     categories: &'a [&'static Category],
 }
 
@@ -199,9 +203,56 @@ impl<'a> Student<'a> {
             vision: VisionTower::from_tensors(config, &options, &tensors)?,
             text: TextTower::from_tensors(config, &tensors)?,
             tokenizer: ClipTokenizer::open(folder, config.text.context)?,
-            logit_scale: &variables[init::LOGIT_SCALE],
+            variables,
             categories,
         })
+    }
+
+    /// Mean losses and gradients of the shards of a step, each on a thread of its own.
+    fn learn(&self, shards: &[Batch], recipe: &Recipe, step: usize) -> Result<Learned> {
+        let learn = |number: usize, shard: &Batch| -> Result<Learned> {
+            let mut dice = init::stream(recipe.seed, &format!("captions {step} {number}"));
+            let [a, b, c] = self.losses(shard, recipe.size.patch, &mut dice)?;
+            let losses = [a.to_scalar()?, b.to_scalar()?, c.to_scalar()?];
+            let total = ((a + (b * recipe.twin_weight)?)? + (c * recipe.dense_weight)?)?;
+            let gradients = (total / shards.len() as f64)?.backward()?;
+            Ok(Learned { losses, gradients })
+        };
+        let all = thread::scope(|scope| -> Result<Vec<Learned>> {
+            let mut workers = Vec::new();
+            for (number, shard) in shards.iter().enumerate() {
+                let builder = thread::Builder::new().stack_size(STACK_BYTES);
+                let worker = builder.spawn_scoped(scope, move || learn(number, shard));
+                workers.push(worker.map_err(Error::Thread)?);
+            }
+            let join = |worker: thread::ScopedJoinHandle<'_, Result<Learned>>| {
+                worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            workers.into_iter().map(join).collect()
+        })?;
+        let mut all = all.into_iter();
+        let mut sum = all.next().ok_or(Error::NonFiniteLoss {
+            term: "contrastive",
+            value: f32::NAN,
+        })?;
+        for mut one in all {
+            for (total, value) in sum.losses.iter_mut().zip(one.losses) {
+                *total += value;
+            }
+            for variable in self.variables.values() {
+                let theirs = one.gradients.remove(variable);
+                let ours = sum.gradients.remove(variable);
+                let both = match (ours, theirs) {
+                    (Some(ours), Some(theirs)) => Some((ours + theirs)?),
+                    (ours, theirs) => ours.or(theirs),
+                };
+                if let Some(both) = both {
+                    sum.gradients.insert(variable, both);
+                }
+            }
+        }
+        sum.losses = sum.losses.map(|total| total / shards.len() as f32);
+        Ok(sum)
     }
 
     /// Contrastive, twin and dense loss of a batch.
@@ -244,7 +295,9 @@ impl<'a> Student<'a> {
         };
 
         let class = project(&seen.class)?;
-        let scale = self.logit_scale.exp()?.minimum(LARGEST_SCALE)?;
+        let scale = self.variables[init::LOGIT_SCALE]
+            .exp()?
+            .minimum(LARGEST_SCALE)?;
         let logits = class
             .matmul(&rows(&captions)?.t()?)?
             .broadcast_mul(&scale)?;
@@ -276,6 +329,13 @@ impl<'a> Student<'a> {
             .collect::<Result<_, _>>()?;
         Ok(unit_length(&self.text.encode_ids(&ids)?)?)
     }
+}
+
+/// What a step learned.
+struct Learned {
+    /// Contrastive, twin and dense.
+    losses: [f32; 3],
+    gradients: GradStore,
 }
 
 /// Texts, each once.
