@@ -163,7 +163,8 @@ fn a_stopped_run_continues_to_the_same_clip_which_knows_the_prompts() {
     other.seed += 1;
     pretrain(&other, &parts, &go, &mut |_| {}).unwrap_err();
     let mut rest = Vec::new();
-    pretrain(&small(), &parts, &go, &mut |step| rest.push(step)).unwrap();
+    let done = pretrain(&small(), &parts, &go, &mut |step| rest.push(step)).unwrap();
+    assert_eq!(done, Outcome::Done(()));
     assert_eq!(rest, losses[3..]);
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         let [a, b] = [&whole, &parts].map(|folder| std::fs::read(folder.join(name)).unwrap());
