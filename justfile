@@ -52,6 +52,16 @@ eval *args:
 predict *args:
     cargo run --release -- predict {{ args }}
 
+# make the demo's CLIP anew in a folder (stops and continues; see mpama-train/src/pretrain)
+[group('write')]
+pretrain-demo out:
+    RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ out }}
+
+# measure a CLIP for the demo on categories it has not seen: selection, or test at the very end
+[group('check')]
+measure-demo clip work split *args:
+    cargo run --release -p mpama-train --example measure_demo -- {{ clip }} {{ work }} {{ split }} {{ args }}
+
 # rewrite the documents that are generated from the code
 [group('write')]
 docs:

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             *sum += value;
         }
         count += 1;
-        if now.step % 25 != 0 && now.step != now.steps {
+        if !now.step.is_multiple_of(25) && now.step != now.steps {
             return;
         }
         let [contrastive, twins, dense] = sums.map(|sum| sum / count as f32);

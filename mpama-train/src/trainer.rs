@@ -24,7 +24,7 @@ use crate::run::{Environment, RunFolder, Start};
 use crate::stage::{Lesson, Stage};
 
 /// Backward passes and the release of their graphs are recursive in Candle, as deep as the graph.
-const STACK_BYTES: usize = 256 << 20;
+pub(crate) const STACK_BYTES: usize = 256 << 20;
 
 /// The frozen CLIP of a run, with the names its adapter will give it.
 #[derive(Debug, Clone, Copy)]

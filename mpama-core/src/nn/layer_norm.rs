@@ -2,6 +2,8 @@
 
 use candle_core::{D, Result, Tensor};
 
+use super::linear::spread;
+
 /// `(x − mean) / √(var + ε) · weight + bias` over the last dimension, with the biased variance, as
 /// `torch.nn.LayerNorm`.
 #[derive(Debug, Clone)]
@@ -28,8 +30,14 @@ impl LayerNorm {
         }
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        centred
-            .broadcast_div(&(variance + self.eps)?.sqrt()?)?
+        let normed = centred.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
+        if self.weight.track_op() && self.bias.track_op() {
+            let rows = x.elem_count() / self.weight.elem_count();
+            let flat = normed.reshape((rows, ()))?;
+            let scaled = (flat * spread(&self.weight, rows)?)?;
+            return (scaled + spread(&self.bias, rows)?)?.reshape(x.shape());
+        }
+        normed
             .broadcast_mul(&self.weight)?
             .broadcast_add(&self.bias)
     }

@@ -42,12 +42,19 @@ impl Linear {
             flat.matmul(&self.weight.t()?)?
         };
         shape.push(outputs);
-        let y = y.reshape(shape)?;
         match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
+            Some(bias) if bias.track_op() => (y + spread(bias, rows)?)?.reshape(shape),
+            Some(bias) => y.reshape(shape)?.broadcast_add(bias),
+            None => y.reshape(shape),
         }
     }
+}
+
+/// `vector` `[W]` in each of so many rows, `[rows, W]`, as a product: the gradient of Candle's
+/// broadcasts, a sum over rows, takes longer than everything else in a layer that learns.
+pub(super) fn spread(vector: &Tensor, rows: usize) -> Result<Tensor> {
+    let ones = Tensor::ones((rows, 1), vector.dtype(), vector.device())?;
+    ones.matmul(&vector.unsqueeze(0)?)
 }
 
 /// `x W` for a constant `W` `[I, O]`. Candle's matmul has the gradient of both operands computed and

@@ -113,7 +113,11 @@ fn waves(grid: usize, width: usize) -> Vec<f32> {
     for cell in 0..grid * grid {
         let (row, column) = ((cell / grid) as f64, (cell % grid) as f64);
         values.extend((0..width).map(|i| {
-            let along = if i / quarter % 2 == 0 { row } else { column };
+            let along = if (i / quarter).is_multiple_of(2) {
+                row
+            } else {
+                column
+            };
             let turn = along * 32f64.powf(-((i % quarter) as f64) / quarter as f64);
             (0.2 * if i / quarter < 2 {
                 turn.sin()

@@ -14,22 +14,19 @@ mod losses;
 mod pool;
 mod recipe;
 mod state;
+mod student;
 mod tokenizer;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{Tensor, Var};
-use mpama_core::clip::{ClipConfig, ClipTokenizer, TextTower, VisionOptions, VisionTower};
-use mpama_core::nn::normalize::unit_length;
-use mpama_datasets::synth::{Category, Defect, Split};
-use rand::Rng;
+use mpama_core::clip::ClipConfig;
+use mpama_datasets::synth::Split;
 
-use captions::{Claim, kind, sentence, vocabulary, with_article};
-use losses::{Place, contrastive, dense, twins};
+use captions::vocabulary;
 use pool::{Batch, Pool};
 pub use recipe::{Phase, Recipe, Size};
+use student::Student;
 use tokenizer::Vocabulary;
 
 use crate::ahead::ahead;
@@ -39,15 +36,9 @@ use crate::error::{Error, Result};
 use crate::optim::{Adam, AdamParams};
 use crate::trainer::on_large_stack;
 
-/// Inverse temperature of the patch loss: that of the adapter's maps, 0.07.
-const DENSE_SCALE: f64 = 1.0 / 0.07;
-/// Inverse temperature of the twin loss.
-const TWIN_SCALE: f64 = 1.0 / 0.07;
-/// The logit scale is kept from growing further, as CLIP's.
-const LARGEST_SCALE: f64 = 100.0;
-/// A patch with this share of the defect, or the most of its image, is on it.
-const ON_DEFECT: f32 = 0.25;
-
+/// Parts of a step that are computed side by side, with losses of their own: Candle runs too much of
+/// a small model on one core for two to help otherwise. Part of the recipe, not of the machine.
+const SHARDS: usize = 2;
 /// What one step came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PretrainStep {
@@ -116,26 +107,26 @@ fn run(
     let student = Student::new(&config, &variables, folder, &categories)?;
 
     let steps = adam.steps()..recipe.steps();
-    let batch = |step: usize| -> Result<Batch> {
+    let batch = |step: usize| -> Result<Vec<Batch>> {
         let phase = recipe.phase(step).unwrap_or(Phase {
             steps: 0,
             side: size.image,
             pairs: 1,
         });
         let mut dice = init::stream(recipe.seed, &format!("batch {step}"));
-        pool.batch(phase.pairs, phase.side, size.patch, &mut dice)
+        let pairs = phase.pairs.div_ceil(SHARDS);
+        let shard = |_| pool.batch(pairs, phase.side, size.patch, &mut dice);
+        (0..SHARDS).map(shard).collect()
     };
     let done = ahead(2, steps, batch, |batches| -> Result<bool> {
-        for batch in batches {
+        for shards in batches {
             if stop.load(Ordering::Relaxed) {
                 state::save(&unfinished, &digest, &adam)?;
                 return Ok(false);
             }
             let step = adam.steps();
-            let mut dice = init::stream(recipe.seed, &format!("captions {step}"));
-            let losses = student.losses(&batch?, size.patch, &mut dice)?;
-            let [contrastive, twins, dense] = losses.each_ref().map(Tensor::to_scalar::<f32>);
-            let (contrastive, twins, dense) = (contrastive?, twins?, dense?);
+            let learned = student.learn(&shards?, recipe, step)?;
+            let [contrastive, twins, dense] = learned.losses;
             for (term, value) in [
                 ("contrastive", contrastive),
                 ("twin", twins),
@@ -145,10 +136,8 @@ fn run(
                     return Err(Error::NonFiniteLoss { term, value });
                 }
             }
-            let [a, b, c] = losses;
-            let total = ((a + (b * recipe.twin_weight)?)? + (c * recipe.dense_weight)?)?;
             adam.set_factor(recipe.rate(step));
-            adam.step(&total.backward()?)?;
+            adam.step(&learned.gradients)?;
             let step = step + 1;
             progress(PretrainStep {
                 step,
@@ -169,147 +158,6 @@ fn run(
     state::export(&weights, &variables)?;
     disk::remove(&unfinished)?;
     Ok(Outcome::Done(()))
-}
-
-/// The towers that learn.
-struct Student<'a> {
-    vision: VisionTower,
-    text: TextTower,
-    tokenizer: ClipTokenizer,
-    logit_scale: &'a Var,
-    categories: &'a [&'static Category],
-}
-
-impl<'a> Student<'a> {
-    fn new(
-        config: &ClipConfig,
-        variables: &'a BTreeMap<String, Var>,
-        folder: &Path,
-        categories: &'a [&'static Category],
-    ) -> Result<Self> {
-        let tensors = variables
-            .iter()
-            .map(|(name, variable)| (name.clone(), variable.as_tensor().clone()))
-            .collect();
-        let options = VisionOptions {
-            class_ln_post: true,
-            ..VisionOptions::default()
-        };
-        Ok(Self {
-            vision: VisionTower::from_tensors(config, &options, &tensors)?,
-            text: TextTower::from_tensors(config, &tensors)?,
-            tokenizer: ClipTokenizer::open(folder, config.text.context)?,
-            logit_scale: &variables[init::LOGIT_SCALE],
-            categories,
-        })
-    }
-
-    /// Contrastive, twin and dense loss of a batch.
-    fn losses(&self, batch: &Batch, patch: usize, dice: &mut impl Rng) -> Result<[Tensor; 3]> {
-        let (images, pairs) = (batch.facts.len(), batch.cover.len());
-        let mut texts = Texts::default();
-        let claims: Vec<Claim> = batch.facts.iter().map(|f| Claim::about(f, dice)).collect();
-        let captions: Vec<usize> = claims.iter().map(|c| texts.add(c.words(dice))).collect();
-        let states: Vec<[usize; 2]> = batch.facts[..pairs]
-            .iter()
-            .map(|facts| {
-                let category = dice.random_bool(0.6).then_some(facts.category);
-                [false, true].map(|damaged| {
-                    let claim = Claim {
-                        category,
-                        damaged: Some(damaged),
-                        ..Claim::default()
-                    };
-                    texts.add(claim.words(dice))
-                })
-            })
-            .collect();
-        let kinds = Defect::ALL.map(kind);
-        let names = kinds.iter().cloned();
-        let names = names.chain(self.categories.iter().map(|category| category.words()));
-        let names: Vec<usize> = names
-            .map(|name| texts.add(sentence(&with_article(&name), dice)))
-            .collect();
-
-        let texts = self.embed(&texts.all)?;
-        let rows = |rows: &[usize]| -> Result<Tensor> {
-            let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
-            let rows = Tensor::new(rows, texts.device())?;
-            Ok(texts.index_select(&rows, 0)?)
-        };
-        let seen = self.vision.forward(&batch.pixels)?;
-        let project = |tokens: &Tensor| -> Result<Tensor> {
-            let flat = tokens.reshape(((), self.vision.width()))?;
-            Ok(unit_length(&flat.matmul(&self.vision.projection().t()?)?)?)
-        };
-
-        let class = project(&seen.class)?;
-        let scale = self.logit_scale.exp()?.minimum(LARGEST_SCALE)?;
-        let logits = class
-            .matmul(&rows(&captions)?.t()?)?
-            .broadcast_mul(&scale)?;
-        let holds = |facts| claims.iter().map(|claim| claim.holds(facts)).collect();
-        let holds: Vec<Vec<bool>> = batch.facts.iter().map(holds).collect();
-        let contrastive = contrastive(&logits, &holds)?;
-
-        let of = |state: usize| rows(&states.iter().map(|s| s[state]).collect::<Vec<_>>());
-        let direction = (of(1)? - of(0)?)?;
-        let margin = |start: usize| -> Result<Tensor> {
-            let side = (class.narrow(0, start, pairs)? * &direction)?;
-            Ok((side.sum(1)? * TWIN_SCALE)?)
-        };
-        let twins = twins(&margin(0)?, &margin(pairs)?)?;
-
-        let patches = project(&seen.patches)?;
-        let logits = (patches.matmul(&rows(&names)?.t()?)? * DENSE_SCALE)?;
-        let places = places(batch, images * seen.grid.0 * seen.grid.1);
-        debug_assert_eq!(seen.grid.0, batch.pixels.dims()[2] / patch);
-        let dense = dense(&logits, &places, kinds.len())?;
-        Ok([contrastive, twins, dense])
-    }
-
-    /// Unit vectors `[N, D]` of texts.
-    fn embed(&self, texts: &[String]) -> Result<Tensor> {
-        let ids: Vec<_> = texts
-            .iter()
-            .map(|text| self.tokenizer.encode(text))
-            .collect::<Result<_, _>>()?;
-        Ok(unit_length(&self.text.encode_ids(&ids)?)?)
-    }
-}
-
-/// Texts, each once.
-#[derive(Default)]
-struct Texts {
-    all: Vec<String>,
-    rows: BTreeMap<String, usize>,
-}
-
-impl Texts {
-    /// The row of a text.
-    fn add(&mut self, text: String) -> usize {
-        *self.rows.entry(text).or_insert_with_key(|text| {
-            self.all.push(text.clone());
-            self.all.len() - 1
-        })
-    }
-}
-
-/// Where each of `count` patches belongs: those of the damaged twins, then of the intact ones.
-fn places(batch: &Batch, count: usize) -> Vec<Place> {
-    let mut places = Vec::with_capacity(count);
-    for (facts, cover) in batch.facts.iter().zip(&batch.cover) {
-        let kind = facts.flaw.map_or(0, |(defect, _)| defect as usize);
-        let least = cover.iter().fold(0f32, |most, share| most.max(*share));
-        let least = least.min(ON_DEFECT);
-        places.extend(cover.iter().map(|share| match *share {
-            0.0 => Place::Elsewhere,
-            share if share >= least => Place::Defect(kind),
-            _ => Place::Edge,
-        }));
-    }
-    places.resize(count, Place::Elsewhere);
-    places
 }
 
 /// Hash of the recipe, whose settings all decide the result.

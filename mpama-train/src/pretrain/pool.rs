@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::captions::Facts;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Twins to learn from.
 pub(super) struct Pool {
@@ -41,7 +41,11 @@ impl Pool {
             };
             Ok((facts, twin))
         };
-        let twins = tasks.par_iter().map(draw).collect::<Result<_>>()?;
+        // Threads of its own: those of training may be limited to one.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let threads = threads.map_err(|error| Error::Thread(std::io::Error::other(error)))?;
+        let twins = threads.install(|| tasks.par_iter().map(draw).collect::<Result<_>>())?;
         Ok(Self { twins, size })
     }
 

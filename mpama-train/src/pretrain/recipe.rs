@@ -66,7 +66,7 @@ impl Default for Recipe {
         Self {
             seed: 1,
             twins: 160,
-            phases: vec![phase(1800, 48, 24), phase(500, 96, 16)],
+            phases: vec![phase(1500, 48, 24), phase(300, 96, 16)],
             learning_rate: 1.5e-3,
             warmup: 100,
             twin_weight: 0.5,
