@@ -78,7 +78,14 @@ fn what_is_missing_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     bench::save(&folder.path().join("x.png"), &bench::photo(0, false));
     let image = text(&folder.path().join("x.png"));
-    run(["predict", &image]).refused(&["no backbone given", "--clip", "MPAMA_CLIP", "config.json"]);
+    // With neither, the demo's are used; one alone is a mistake.
+    let adapter = bench::adapter();
+    run(["predict", &image, "--adapter", &adapter]).refused(&[
+        "no backbone given",
+        "--clip",
+        "MPAMA_CLIP",
+        "config.json",
+    ]);
     run(["predict", &image, "--clip", &clip()]).refused(&[
         "no adapter given",
         "--adapter",

@@ -39,7 +39,7 @@ fn log_softmax(x: &Tensor) -> Result<Tensor> {
     x.broadcast_sub(&x.exp()?.sum_keepdim(D::Minus1)?.log()?)
 }
 
-/// `log(1 + eˣ)`, meaned; finite for any x.
+/// `log(1 + eˣ)`, averaged; finite for any x.
 fn softplus(x: &Tensor) -> Result<Tensor> {
     (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?.mean_all()
 }
