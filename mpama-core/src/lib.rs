@@ -13,6 +13,7 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod experts;
+mod kernels;
 pub mod loss;
 pub mod map;
 pub mod model;

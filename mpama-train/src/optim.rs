@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -28,6 +28,46 @@ struct Slot {
     learning_rate: f64,
     first: Tensor,
     second: Tensor,
+}
+
+impl Slot {
+    /// One step in one pass over memory instead of a dozen: each element goes through the operations
+    /// that [`Adam::step`] composes, in their order and in f32.
+    fn step_in_one_pass(
+        &mut self,
+        gradient: &Tensor,
+        params: &AdamParams,
+        rate: f64,
+        correction2: f64,
+    ) -> Result<()> {
+        let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        let mut variable = values(self.variable.as_tensor())?;
+        let (mut first, mut second) = (values(&self.first)?, values(&self.second)?);
+        let gradient = values(gradient)?;
+        let (weight, beta2) = (1.0 - params.betas.0, params.betas.1 as f32);
+        let (near, far) = (weight as f32, (1.0 - weight) as f32);
+        let beta2_left = (1.0 - params.betas.1) as f32;
+        let (root_scale, eps) = ((1.0 / correction2) as f32, params.eps as f32);
+        let rate = -rate as f32;
+        for (((x, first), second), gradient) in variable
+            .iter_mut()
+            .zip(&mut first)
+            .zip(&mut second)
+            .zip(gradient)
+        {
+            let difference = gradient - *first;
+            *first = match weight < 0.5 {
+                true => *first + difference * near,
+                false => gradient - difference * far,
+            };
+            *second = *second * beta2 + gradient * beta2_left * gradient;
+            *x += *first * rate / (second.sqrt() * root_scale + eps);
+        }
+        let tensor = |values| Tensor::from_vec(values, self.variable.shape(), &Device::Cpu);
+        self.variable.set(&tensor(variable)?)?;
+        (self.first, self.second) = (tensor(first)?, tensor(second)?);
+        Ok(())
+    }
 }
 
 /// The optimiser of one stage: variables and moments by name, in the order of names.
@@ -108,10 +148,15 @@ impl Adam {
         let correction1 = 1.0 - beta1.powf(self.steps as f64);
         let correction2 = (1.0 - beta2.powf(self.steps as f64)).sqrt();
         for (slot, gradient) in self.slots.values_mut().zip(found) {
+            let rate = slot.learning_rate * self.factor / correction1;
+            if gradient.device().is_cpu() {
+                slot.step_in_one_pass(gradient, &self.params, rate, correction2)?;
+                continue;
+            }
             let first = lerp(&slot.first, gradient, 1.0 - beta1)?;
             let second = ((&slot.second * beta2)? + ((gradient * (1.0 - beta2))? * gradient)?)?;
             let root = ((second.sqrt()? / correction2)? + self.params.eps)?;
-            let update = ((&first * (-slot.learning_rate * self.factor / correction1))? / root)?;
+            let update = ((&first * -rate)? / root)?;
             slot.variable
                 .set(&(slot.variable.as_tensor().detach() + update)?)?;
             slot.first = first;

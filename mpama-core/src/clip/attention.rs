@@ -6,6 +6,7 @@ use super::config::BlocksConfig;
 use super::error as clip;
 use super::vv;
 use super::weights::{Wanted, Weights};
+use crate::kernels;
 use crate::nn::linear::Linear;
 use crate::nn::softmax::softmax;
 
@@ -98,8 +99,22 @@ impl Attention {
 ///
 /// # Shapes
 /// `query` `[G, N, d]`, `key` and `value` `[G, M, d]`, `mask` `[N, M]` (added; −∞ hides). Returns
-/// `[G, N, d]`. Scores are held for a few heads at a time.
+/// `[G, N, d]`.
 pub(super) fn attend(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    mask: Option<&Tensor>,
+) -> Result<Tensor> {
+    let all = [query, key, value];
+    match all.iter().any(|tensor| tensor.track_op()) && kernels::serves(&all) {
+        true => kernels::attention::attention(query, key, value, mask),
+        false => composed(query, key, value, mask),
+    }
+}
+
+/// [`attend`] in Candle's operations. Scores are held for a few heads at a time.
+pub(crate) fn composed(
     query: &Tensor,
     key: &Tensor,
     value: &Tensor,

@@ -6,7 +6,7 @@
 //! Shapes: `B` images, `N` sequences of `L` tokens, `T` patches, `W` width of a tower, `D` width of the
 //! space both towers project into.
 
-mod attention;
+pub(crate) mod attention;
 mod block;
 mod config;
 mod error;

@@ -10,10 +10,11 @@
 
 use rayon::prelude::*;
 
+use crate::kernels::exp;
+use crate::kernels::product::{LANES, View, add_product, padded};
+
 /// Rows of a tile; a tile of scores stays in the first-level cache.
 const TILE: usize = 64;
-/// Floats of a block of columns held in registers.
-const LANES: usize = 16;
 /// Largest magnitude of a score: e⁶⁴ times any number of rows is far from f32's end.
 const LIMIT: f32 = 64.0;
 
@@ -31,22 +32,9 @@ pub(super) fn attend(values: &[f32], rows: usize, depth: usize) -> Option<Vec<f3
         .par_chunks_mut(rows * depth)
         .zip(values.par_chunks(rows * depth));
     heads.for_each(|(out, values)| {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        {
-            // SAFETY: the processor has both features.
-            return unsafe { head_avx2(values, depth, scale, out) };
-        }
-        head(values, depth, scale, out);
+        pulp::Arch::new().dispatch(|| head(values, depth, scale, out));
     });
     Some(out)
-}
-
-/// [`head`], compiled for wider registers.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn head_avx2(values: &[f32], depth: usize, scale: f32, out: &mut [f32]) {
-    head(values, depth, scale, out);
 }
 
 #[inline(always)]
@@ -54,14 +42,17 @@ fn head(values: &[f32], depth: usize, scale: f32, out: &mut [f32]) {
     let rows = values.len() / depth;
     let (tiles, stride) = (rows.div_ceil(TILE), depth.next_multiple_of(LANES));
     // Rows and depth are filled up with zeros; a zero row adds nothing but to sums, which skip it.
-    let mut v = vec![0.0; tiles * TILE * stride];
-    for (padded, row) in v.chunks_exact_mut(stride).zip(values.chunks_exact(depth)) {
-        padded[..depth].copy_from_slice(row);
-    }
+    let mut v = padded(values, depth, stride);
+    v.resize(tiles * TILE * stride, 0.0);
     let mut mixed = vec![0.0; v.len()];
     let mut sums = vec![0.0; tiles * TILE];
     let (mut across, mut scores) = (vec![0.0; stride * TILE], vec![0.0; TILE * TILE]);
     let tile = |t: usize| t * TILE * stride..(t + 1) * TILE * stride;
+    let rows_of = |values| View {
+        values,
+        row: stride,
+        column: 1,
+    };
     for j in 0..tiles {
         for (b, row) in v[tile(j)].chunks_exact(stride).enumerate() {
             row.iter()
@@ -71,15 +62,7 @@ fn head(values: &[f32], depth: usize, scale: f32, out: &mut [f32]) {
         let filled_j = TILE.min(rows - j * TILE);
         for i in 0..=j {
             scores.fill(0.0);
-            add_product(
-                &mut scores,
-                TILE,
-                &v[tile(i)],
-                (stride, 1),
-                &across,
-                TILE,
-                stride,
-            );
+            add_product(&mut scores, rows_of(&v[tile(i)]), &across, TILE, stride);
             scores.iter_mut().for_each(|score| *score = exp(*score));
             for (a, scores) in scores.chunks_exact(TILE).enumerate() {
                 sums[i * TILE + a] += scores[..filled_j].iter().sum::<f32>();
@@ -90,25 +73,14 @@ fn head(values: &[f32], depth: usize, scale: f32, out: &mut [f32]) {
                         .for_each(|(sum, score)| *sum += score);
                 }
             }
-            add_product(
-                &mut mixed[tile(i)],
-                stride,
-                &scores,
-                (TILE, 1),
-                &v[tile(j)],
-                stride,
-                TILE,
-            );
+            let [ahead, turned] = [(TILE, 1), (1, TILE)].map(|(row, column)| View {
+                values: &scores,
+                row,
+                column,
+            });
+            add_product(&mut mixed[tile(i)], ahead, &v[tile(j)], stride, TILE);
             if i < j {
-                add_product(
-                    &mut mixed[tile(j)],
-                    stride,
-                    &scores,
-                    (1, TILE),
-                    &v[tile(i)],
-                    stride,
-                    TILE,
-                );
+                add_product(&mut mixed[tile(j)], turned, &v[tile(i)], stride, TILE);
             }
         }
     }
@@ -121,50 +93,6 @@ fn head(values: &[f32], depth: usize, scale: f32, out: &mut [f32]) {
             .zip(mixed)
             .for_each(|(out, mixed)| *out = mixed / sum);
     }
-}
-
-/// `c += a b` for TILE rows. `a` has strides `(row, column)`, `b` is `[inner, columns]`, row by row;
-/// `columns` is a multiple of LANES.
-#[inline(always)]
-fn add_product(
-    c: &mut [f32],
-    columns: usize,
-    a: &[f32],
-    (row, column): (usize, usize),
-    b: &[f32],
-    b_stride: usize,
-    inner: usize,
-) {
-    const ROWS: usize = 4;
-    for top in (0..TILE).step_by(ROWS) {
-        for left in (0..columns).step_by(LANES) {
-            let mut sum = [[0.0f32; LANES]; ROWS];
-            for k in 0..inner {
-                let b = &b[k * b_stride + left..][..LANES];
-                for (r, sum) in sum.iter_mut().enumerate() {
-                    let a = a[(top + r) * row + k * column];
-                    sum.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
-                }
-            }
-            for (r, sum) in sum.iter().enumerate() {
-                let c = &mut c[(top + r) * columns + left..][..LANES];
-                c.iter_mut().zip(sum).for_each(|(c, sum)| *c += sum);
-            }
-        }
-    }
-}
-
-/// eˣ within 2 units in the last place for |x| ≤ 80, without branches (Cephes' polynomial).
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5·2²³: adding it leaves no bits for a fraction
-    let n = x * std::f32::consts::LOG2_E + ROUND - ROUND;
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4f32;
-    let p = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5]
-        .iter()
-        .fold(p, |p, c| p * r + c);
-    (p * r * r + r + 1.0) * f32::from_bits(((n as i32 + 127) as u32) << 23)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::kernels::{self, quick_gelu::quick_gelu};
+
 /// An activation, named as in the Hub's `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -26,6 +28,14 @@ impl Activation {
 
     /// Applies the activation to every element of a tensor of any shape. Differentiable.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::QuickGelu if x.track_op() && kernels::serves(&[x]) => quick_gelu(x),
+            _ => self.composed(x),
+        }
+    }
+
+    /// [`Activation::forward`] in Candle's operations.
+    pub(crate) fn composed(self, x: &Tensor) -> Result<Tensor> {
         match self {
             // silu(ax)/a = x·sigmoid(ax). Candle runs silu on all cores, its sigmoid on one.
             Self::QuickGelu => x.affine(1.702, 0.0)?.silu()?.affine(1.0 / 1.702, 0.0),

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::linear::spread;
+use crate::kernels;
 
 /// `(x − mean) / √(var + ε) · weight + bias` over the last dimension, with the biased variance, as
 /// `torch.nn.LayerNorm`.
@@ -28,15 +28,17 @@ impl LayerNorm {
             let x = x.contiguous()?;
             return candle_nn::ops::layer_norm(&x, &self.weight, &self.bias, self.eps as f32);
         }
+        if kernels::serves(&[x, &self.weight, &self.bias]) {
+            return kernels::layer_norm::layer_norm(x, &self.weight, &self.bias, self.eps);
+        }
+        self.composed(x)
+    }
+
+    /// [`LayerNorm::forward`] in Candle's differentiable operations.
+    pub(crate) fn composed(&self, x: &Tensor) -> Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = centred.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
-        if self.weight.track_op() && self.bias.track_op() {
-            let rows = x.elem_count() / self.weight.elem_count();
-            let flat = normed.reshape((rows, ()))?;
-            let scaled = (flat * spread(&self.weight, rows)?)?;
-            return (scaled + spread(&self.bias, rows)?)?.reshape(x.shape());
-        }
         normed
             .broadcast_mul(&self.weight)?
             .broadcast_add(&self.bias)

@@ -5,6 +5,8 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
+use crate::kernels::{self, affine::affine};
+
 /// `x Wᵀ + b`, as `torch.nn.Linear`.
 #[derive(Debug, Clone)]
 pub struct Linear {
@@ -34,6 +36,13 @@ impl Linear {
         }
         let rows = shape.iter().product::<usize>();
         let flat = x.reshape((rows, inputs))?;
+        shape.push(outputs);
+        if let Some(bias) = &self.bias
+            && (self.weight.track_op() || bias.track_op())
+            && kernels::serves(&[x, &self.weight, bias])
+        {
+            return affine(&flat, &self.weight, bias)?.reshape(shape);
+        }
         let y = if flat.track_op() && !self.weight.track_op() {
             flat.contiguous()?.apply_op1(Frozen {
                 transposed: self.weight.t()?,
@@ -41,20 +50,11 @@ impl Linear {
         } else {
             flat.matmul(&self.weight.t()?)?
         };
-        shape.push(outputs);
         match &self.bias {
-            Some(bias) if bias.track_op() => (y + spread(bias, rows)?)?.reshape(shape),
             Some(bias) => y.reshape(shape)?.broadcast_add(bias),
             None => y.reshape(shape),
         }
     }
-}
-
-/// `vector` `[W]` in each of so many rows, `[rows, W]`, as a product: the gradient of Candle's
-/// broadcasts, a sum over rows, takes longer than everything else in a layer that learns.
-pub(super) fn spread(vector: &Tensor, rows: usize) -> Result<Tensor> {
-    let ones = Tensor::ones((rows, 1), vector.dtype(), vector.device())?;
-    ones.matmul(&vector.unsqueeze(0)?)
 }
 
 /// `x W` for a constant `W` `[I, O]`. Candle's matmul has the gradient of both operands computed and

@@ -42,7 +42,8 @@ const SPARE: &str = "x the this one good bad of in photo object. surface texture
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) category: &'static Category,
-    pub(super) colour: &'static str,
+    /// Its colour, unless the view has others than the thing.
+    pub(super) colour: Option<&'static str>,
     /// What is wrong with it, and how large that is.
     pub(super) flaw: Option<(Defect, Extent)>,
 }
@@ -63,7 +64,7 @@ impl Claim {
     pub(super) fn about(facts: &Facts, dice: &mut impl Rng) -> Self {
         let mut claim = Self {
             category: dice.random_bool(0.75).then_some(facts.category),
-            colour: dice.random_bool(0.3).then_some(facts.colour),
+            colour: facts.colour.filter(|_| dice.random_bool(0.3)),
             ..Self::default()
         };
         match facts.flaw {
@@ -83,7 +84,7 @@ impl Claim {
     pub(super) fn holds(&self, facts: &Facts) -> bool {
         let is = facts.flaw;
         self.category.is_none_or(|c| c == facts.category)
-            && self.colour.is_none_or(|c| c == facts.colour)
+            && self.colour.is_none_or(|c| facts.colour == Some(c))
             && self.damaged.is_none_or(|damaged| damaged == is.is_some())
             && self
                 .defect
@@ -182,7 +183,7 @@ mod tests {
         let flaw = Some((Defect::Scratch, Extent::Small));
         let damaged = Facts {
             category: gear,
-            colour: "blue",
+            colour: Some("blue"),
             flaw,
         };
         let intact = Facts {

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use mpama_core::preprocess::{CLIP_MEAN, CLIP_STD};
 use mpama_datasets::synth::{Category, Extent, Twin, twin};
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -36,7 +36,7 @@ impl Pool {
             let twin = twin(category, seed + i as u64, size, defect, Some(extent))?;
             let facts = Facts {
                 category,
-                colour: twin.damaged.colour,
+                colour: Some(twin.damaged.colour),
                 flaw: twin.damaged.extent.map(|extent| (defect, extent)),
             };
             Ok((facts, twin))
@@ -51,14 +51,16 @@ impl Pool {
 
     /// The colours that its images have, sorted.
     pub(super) fn colours(&self) -> Vec<&'static str> {
-        let mut colours: Vec<_> = self.twins.iter().map(|(facts, _)| facts.colour).collect();
+        let colours = self.twins.iter().filter_map(|(facts, _)| facts.colour);
+        let mut colours: Vec<_> = colours.collect();
         colours.sort_unstable();
         colours.dedup();
         colours
     }
 
     /// Views of `pairs` twins, chosen by `dice`: squares of `side` pixels that show a part of the
-    /// defect at least, turned and mirrored at random. Patches are of `patch` pixels.
+    /// defect at least, turned and mirrored at random, half of them in other colours. Patches are of
+    /// `patch` pixels.
     pub(super) fn batch(
         &self,
         pairs: usize,
@@ -87,7 +89,10 @@ impl Pool {
         let cover = views
             .iter()
             .map(|((_, twin), view)| view.cover(&twin.damaged.mask, patch));
-        let facts = views.iter().map(|((facts, _), _)| *facts);
+        let facts = views.iter().map(|((facts, _), view)| Facts {
+            colour: facts.colour.filter(|_| view.tint.is_none()),
+            ..*facts
+        });
         Ok(Batch {
             pixels: Tensor::from_vec(pixels, (2 * views.len(), 3, side, side), &Device::Cpu)?,
             facts: facts
@@ -120,6 +125,25 @@ struct View {
     top: usize,
     /// Mirrored along x, along y, and transposed.
     flips: [bool; 3],
+    /// Other colours than the image's.
+    tint: Option<Tint>,
+}
+
+/// What the colours of a view become: what is damaged must not depend on them.
+struct Tint {
+    /// The channel that each channel shows.
+    order: [usize; 3],
+    /// How bright each becomes.
+    gain: [f32; 3],
+}
+
+impl Tint {
+    fn choose(dice: &mut impl Rng) -> Self {
+        let mut order = [0, 1, 2];
+        order.shuffle(dice);
+        let gain = [(); 3].map(|()| dice.random_range(0.7..1.2));
+        Self { order, gain }
+    }
 }
 
 impl View {
@@ -136,6 +160,7 @@ impl View {
             left: start(shown % size, dice),
             top: start(shown / size, dice),
             flips: [(); 3].map(|()| dice.random_bool(0.5)),
+            tint: dice.random_bool(0.5).then(|| Tint::choose(dice)),
         }
     }
 
@@ -152,9 +177,14 @@ impl View {
     fn pixels(&self, rgb: &[u8]) -> Vec<f32> {
         let mut pixels = Vec::with_capacity(3 * self.side * self.side);
         for (channel, (mean, std)) in CLIP_MEAN.into_iter().zip(CLIP_STD).enumerate() {
+            let (from, gain) = match &self.tint {
+                Some(tint) => (tint.order[channel], tint.gain[channel]),
+                None => (channel, 1.0),
+            };
             for y in 0..self.side {
-                let row = (0..self.side).map(|x| rgb[3 * self.source(x, y) + channel]);
-                pixels.extend(row.map(|value| (f32::from(value) / 255.0 - mean) / std));
+                let row = (0..self.side).map(|x| rgb[3 * self.source(x, y) + from]);
+                let row = row.map(|value| (f32::from(value) / 255.0 * gain).min(1.0));
+                pixels.extend(row.map(|value| (value - mean) / std));
             }
         }
         pixels
@@ -203,7 +233,7 @@ mod tests {
                 let most = most.fold(0f32, |most, x| most.max(*x));
                 // A change below the least that a mask marks, 8 of 255 levels.
                 assert!(
-                    most < 8.0 / 255.0 / 0.26,
+                    most < 8.0 / 255.0 / 0.26 * 1.2,
                     "{most} where the mask has {share}"
                 );
             }

@@ -65,15 +65,15 @@ impl Default for Recipe {
         let phase = |steps, side, pairs| Phase { steps, side, pairs };
         Self {
             seed: 1,
-            twins: 160,
-            phases: vec![phase(1500, 48, 24), phase(300, 96, 16)],
+            twins: 240,
+            phases: vec![phase(3500, 64, 20), phase(2500, 128, 12)],
             learning_rate: 1.5e-3,
             warmup: 100,
-            twin_weight: 0.5,
+            twin_weight: 1.0,
             dense_weight: 1.0,
             save_every: 100,
             size: Size {
-                image: 96,
+                image: 128,
                 patch: 8,
                 vision_width: 128,
                 vision_layers: 4,

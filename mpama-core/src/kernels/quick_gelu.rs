@@ -1,0 +1,80 @@
+//! OpenAI's activation.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::{exp, for_each, slice, with_values};
+
+/// Elements that one thread takes at a time.
+const BLOCK: usize = 1 << 14;
+
+/// `x · sigmoid(1.702 x)`, element by element.
+pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(QuickGelu)
+}
+
+struct QuickGelu;
+
+const SLOPE: f32 = 1.702;
+
+/// `1 / (1 + e⁻ˣ)`; beyond ±80 nothing changes in f32.
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp((-x).clamp(-80.0, 80.0)))
+}
+
+impl CustomOp1 for QuickGelu {
+    fn name(&self) -> &'static str {
+        "quick-gelu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(x, layout)?;
+        let mut y = vec![0f32; x.len()];
+        for_each(y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)), |(y, x)| {
+            pulp::Arch::new().dispatch(|| {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = x * sigmoid(SLOPE * x);
+                }
+            });
+        });
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let dx = with_values([x, &grad], |[x, grad]| {
+            let mut dx = vec![0f32; x.len()];
+            let tasks = dx
+                .chunks_mut(BLOCK)
+                .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
+            for_each(tasks, |(dx, (x, grad))| {
+                pulp::Arch::new().dispatch(|| {
+                    for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
+                        let s = sigmoid(SLOPE * x);
+                        *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
+                    }
+                });
+            });
+            dx
+        })?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, numbers};
+    use super::*;
+    use crate::nn::activation::Activation;
+
+    #[test]
+    fn it_equals_the_plain_one() {
+        for size in [0.1, 3.0, 90.0] {
+            assert_same(
+                &[numbers(&[7, 33], size, 0.5)],
+                |i| quick_gelu(&i[0]),
+                |i| Activation::QuickGelu.composed(&i[0]),
+            );
+        }
+    }
+}
