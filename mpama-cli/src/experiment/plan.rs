@@ -164,6 +164,27 @@ impl Plan {
         if self.batch_size == Some(0) {
             return Err("`batch-size` is 0".to_owned());
         }
+        let mut on = BTreeSet::new();
+        for training in &self.trainings {
+            if slug(&training.on) != training.on || !on.insert(&training.on) {
+                return Err(format!(
+                    "training on `{}`: names of datasets are small letters, digits and `-`, and each is \
+                     trained on once",
+                    training.on
+                ));
+            }
+            if training.test.is_empty() || training.test.contains(&training.on) {
+                return Err(format!(
+                    "training on `{}`: it needs other datasets to be tested on",
+                    training.on
+                ));
+            }
+            if let Some(odd) = training.test.iter().find(|name| slug(name) != **name) {
+                return Err(format!(
+                    "`{odd}`: names of datasets are small letters, digits and `-`"
+                ));
+            }
+        }
         let mut names = BTreeSet::new();
         for variant in &self.variants {
             let name = slug(&variant.name);
@@ -188,27 +209,6 @@ impl Plan {
                         self.metrics.len()
                     ));
                 }
-            }
-        }
-        let mut on = BTreeSet::new();
-        for training in &self.trainings {
-            if slug(&training.on) != training.on || !on.insert(&training.on) {
-                return Err(format!(
-                    "training on `{}`: names of datasets are small letters, digits and `-`, and each is \
-                     trained on once",
-                    training.on
-                ));
-            }
-            if training.test.is_empty() || training.test.contains(&training.on) {
-                return Err(format!(
-                    "training on `{}`: it needs other datasets to be tested on",
-                    training.on
-                ));
-            }
-            if let Some(odd) = training.test.iter().find(|name| slug(name) != **name) {
-                return Err(format!(
-                    "`{odd}`: names of datasets are small letters, digits and `-`"
-                ));
             }
         }
         Ok(())
