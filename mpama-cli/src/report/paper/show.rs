@@ -57,25 +57,29 @@ pub(in crate::report) fn html(report: &Report) -> String {
     html + "</ul>\n</section>\n"
 }
 
-/// One row per system, ours last.
+/// One row per system, ours last; metrics that the paper does not have on this dataset are left out.
 fn means(known: &Known, report: &Report) -> String {
+    let metrics = printed();
+    let there = |place: &usize| rows(known.name, None).any(|row| row.figures()[*place].is_some());
+    let columns: Vec<usize> = (0..metrics.len()).filter(there).collect();
     let mut html = String::from(
-        "<div class=\"wide\"><table class=\"narrow\"><thead><tr><th scope=\"col\">%</th>",
+        "<div class=\"wide\"><table class=\"narrow\"><thead><tr><th scope=\"col\">mean, %</th>",
     );
-    for metric in printed() {
-        let _ = write!(html, "<th scope=\"col\">{}</th>", metric.heading);
+    for place in &columns {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", metrics[*place].heading);
     }
     html += "</tr></thead><tbody>\n";
     for row in rows(known.name, None) {
         let _ = write!(html, "<tr><th scope=\"row\">{}</th>", row.system);
-        for figure in row.figures() {
-            let _ = write!(html, "<td>{}</td>", cell(figure));
+        for place in &columns {
+            let _ = write!(html, "<td>{}</td>", cell(row.figures()[*place]));
         }
         html += "</tr>\n";
     }
     html += "</tbody><tfoot><tr><th scope=\"row\">this adapter</th>";
-    for metric in printed() {
-        let _ = write!(html, "<td>{}</td>", per_cent((metric.of)(&report.mean)));
+    for place in &columns {
+        let ours = (metrics[*place].of)(&report.mean);
+        let _ = write!(html, "<td>{}</td>", per_cent(ours));
     }
     html + "</tr></tfoot></table></div>\n"
 }
