@@ -274,6 +274,54 @@ fn a_killed_experiment_ends_where_an_unbroken_one_does() {
 }
 
 #[test]
+fn prompts_are_learned_once_for_all_pools_of_experts() {
+    let Ground { folder, plan } = ground();
+    let wide =
+        PLAN.to_owned() + "[[variant]]\nname = 'wide'\nset = ['model.experts.learnable=5']\n";
+    fs::write(&plan, wide).unwrap();
+    let data = text(&folder.path().join("data"));
+    let (both, alone) = (folder.path().join("both"), folder.path().join("alone"));
+    let seed = ["--seeds", "1", "--variant", "wide"];
+    let dry = [&seed[..], &["--variant", "MPAMA", "--dry-run", "--json"]].concat();
+    let left = experiment(&plan, &data, &both, &dry).code(0).records();
+    assert_eq!(left[0]["left"]["steps"], serde_json::json!([4, 8]));
+
+    let ran = experiment(
+        &plan,
+        &data,
+        &both,
+        &[&seed[..], &["--variant", "MPAMA"]].concat(),
+    );
+    let ran = ran.code(0);
+    assert_eq!(
+        ran.stderr.matches("Stage one is that of").count(),
+        2,
+        "{}",
+        ran.stderr
+    );
+    experiment(&plan, &data, &alone, &seed).code(0);
+    let log = fs::read_to_string(both.join("wide/one/seed-1/metrics.jsonl")).unwrap();
+    assert!(!log.contains("\"stage\":\"one\"") && log.contains("\"stage\":\"two\""));
+    for name in [
+        "wide/one/seed-1/adapter-mpa",
+        "wide/two/seed-1/adapter-mpa",
+        "wide/one/seed-1/adapter",
+    ] {
+        assert_eq!(files(&both.join(name)), files(&alone.join(name)), "{name}");
+    }
+    // an experiment that is gone through again leaves them as they are
+    let before = files(&both);
+    experiment(
+        &plan,
+        &data,
+        &both,
+        &[&seed[..], &["--variant", "MPAMA"]].concat(),
+    )
+    .code(0);
+    assert!(files(&both) == before);
+}
+
+#[test]
 fn a_dry_run_tells_what_is_left_and_writes_nothing() {
     let Ground { folder, plan } = ground();
     let data = text(&folder.path().join("data"));

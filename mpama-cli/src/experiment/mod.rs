@@ -12,4 +12,4 @@ mod work;
 pub(crate) use plan::Plan;
 pub(crate) use results::Table;
 pub(crate) use schedule::{Given, Measurement, Run, Schedule};
-pub(crate) use work::{Speed, Work, cache_bytes};
+pub(crate) use work::{Before, Speed, Work, cache_bytes};

@@ -210,6 +210,20 @@ impl Schedule {
 }
 
 impl Run {
+    /// The settings that its stage one depends on: runs in which these are the same, the seed among them, learn
+    /// the same prompts.
+    pub(crate) fn of_stage_one(&self) -> TrainConfig {
+        let fixed = TrainConfig::default();
+        let mut config = TrainConfig {
+            stage: fixed.stage,
+            stage_two: fixed.stage_two,
+            ..self.config.clone()
+        };
+        config.model.experts = fixed.model.experts;
+        config.model.score = fixed.model.score;
+        config
+    }
+
     /// What is measured of an adapter on a dataset.
     pub(crate) fn measurement(&self, adapter: Stage, test: &str) -> Measurement {
         let name = format!("{}-on-{test}.json", adapter.name());

@@ -21,6 +21,15 @@ pub(crate) struct Work {
     pub(crate) score: usize,
 }
 
+/// What runs that come earlier will have done.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    /// Feature caches.
+    features: BTreeSet<PathBuf>,
+    /// Prompts, by the settings they were learned with.
+    prompts: Vec<TrainConfig>,
+}
+
 /// Seconds that each thing takes, as far as known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Speed {
@@ -48,12 +57,8 @@ impl Seen {
 }
 
 impl Work {
-    /// What is left of a run. `cached` are the features that are there, or will be: those of this run join them.
-    pub(crate) fn left(
-        run: &Run,
-        given: &Given,
-        cached: &mut BTreeSet<PathBuf>,
-    ) -> mpama_train::Result<Self> {
+    /// What is left of a run after those that were asked about with the same `before`.
+    pub(crate) fn left(run: &Run, given: &Given, before: &mut Before) -> mpama_train::Result<Self> {
         let mut work = Self::default();
         let last = match run.config.stage.include(Stage::Two) {
             true => "adapter",
@@ -62,10 +67,10 @@ impl Work {
         if !run.folder.join(last).is_dir() {
             let images = mpama_train::open_dataset(&run.config)?.samples.len();
             let features = run.config.features.folder.clone().unwrap_or_default();
-            if !cached.contains(&features) {
+            if !before.features.contains(&features) {
                 let there = shards(&features) * run.config.features.batch_size;
                 work.encode = images.saturating_sub(there);
-                cached.insert(features);
+                before.features.insert(features);
             }
             let done = logged(&run.folder);
             for (place, stage) in [Stage::One, Stage::Two].into_iter().enumerate() {
@@ -75,10 +80,12 @@ impl Work {
                     work.steps[place] = all.saturating_sub(done[place].times);
                 }
             }
-            if run.folder.join("adapter-mpa").is_dir() {
+            let learned = before.prompts.contains(&run.of_stage_one());
+            if learned || run.folder.join("adapter-mpa").is_dir() {
                 work.steps[0] = 0;
             }
         }
+        before.prompts.push(run.of_stage_one());
         for measurement in run.measurements.iter().filter(|m| !m.file.is_file()) {
             let dataset = given.get(&measurement.test);
             work.score += dataset.map_or(0, |dataset| dataset.samples.len());

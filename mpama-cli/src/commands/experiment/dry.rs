@@ -1,6 +1,7 @@
 //! What an experiment would do, and what that takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use crate::cli::{Experiment, Global};
-use crate::experiment::{Given, Plan, Run, Schedule, Speed, Work, cache_bytes};
+use crate::experiment::{Before, Given, Plan, Run, Schedule, Speed, Work, cache_bytes};
 use crate::model::{device_name, name_of};
 use crate::output::{Output, count, shown};
 use crate::progress::duration;
@@ -57,10 +58,10 @@ pub(super) fn show(
     global: &Global,
     output: &Output,
 ) -> anyhow::Result<Outcome> {
-    let (mut work, mut cached) = (Work::default(), BTreeSet::new());
+    let (mut work, mut before) = (Work::default(), Before::default());
     let (mut runs_left, mut measurements_left) = (0, 0);
     for run in &schedule.runs {
-        let left = Work::left(run, given, &mut cached)?;
+        let left = Work::left(run, given, &mut before)?;
         runs_left += usize::from(left.encode + left.steps[0] + left.steps[1] > 0);
         measurements_left += run
             .measurements
@@ -196,10 +197,10 @@ fn space(schedule: &Schedule, clip: &Checkpoint) -> anyhow::Result<Disk> {
     for run in &schedule.runs {
         let settings = &run.config;
         let folder = settings.features.folder.clone().unwrap_or_default();
-        if !caches.contains_key(&folder) {
+        if let Entry::Vacant(cache) = caches.entry(folder) {
             let images = mpama_train::open_dataset(settings)?.samples.len();
             let bytes = images * cache_bytes(settings, &config.vision);
-            caches.insert(folder, bytes as u64);
+            cache.insert(bytes as u64);
         }
         // experts and bridge are the large parts; a checkpoint has each number three times
         let experts = settings.model.experts.learnable;

@@ -3,13 +3,14 @@
 
 mod dry;
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use candle_core::Device;
 use mpama_core::clip::Checkpoint;
+use mpama_core::config::VisionConfig;
 use mpama_core::{Adapter, AdapterConfig, Detector};
 use mpama_datasets::Dataset;
 use mpama_train::eval::{EvalConfig, evaluate};
@@ -18,7 +19,7 @@ use mpama_train::{Backbone, Control, Event, Stages, Start, TrainConfig};
 use super::Outcome;
 use super::watch::Watch;
 use crate::cli::{Experiment, Global};
-use crate::experiment::{Given, Measurement, Plan, Run, Schedule, Speed, Table, Work};
+use crate::experiment::{Before, Given, Measurement, Plan, Run, Schedule, Speed, Table, Work};
 use crate::files::{writable_folder, write_whole};
 use crate::interrupt;
 use crate::model::{Loaded, clip_folder, name_of};
@@ -32,6 +33,21 @@ struct Ground<'a> {
     clip: &'a Checkpoint,
     name: String,
     device: Device,
+    fingerprint: OnceCell<String>,
+}
+
+impl Ground<'_> {
+    /// Of the vision tower: what adapters know their backbone by.
+    fn fingerprint(&self) -> anyhow::Result<&str> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
+        let options = VisionConfig::default().options(self.clip.config().vision.blocks.layers);
+        let tower = self.clip.vision(&options, &Device::Cpu)?;
+        Ok(self
+            .fingerprint
+            .get_or_init(|| tower.fingerprint().to_owned()))
+    }
 }
 
 /// Runs what is left of a plan, or says what that is.
@@ -58,6 +74,7 @@ pub(crate) fn run(args: &Experiment, global: &Global, output: &Output) -> anyhow
         clip: &clip,
         name: name_of(folder),
         device: global.device.open()?,
+        fingerprint: OnceCell::new(),
     };
     writable_folder(&args.out)?;
     interrupt::listen(output.talks())?;
@@ -65,6 +82,7 @@ pub(crate) fn run(args: &Experiment, global: &Global, output: &Output) -> anyhow
     let mut experiment = Session {
         plan: &plan,
         given: &given,
+        schedule: &schedule,
         ground: &ground,
         speed: Speed::of_runs(&schedule.runs),
         failed: 0,
@@ -122,6 +140,7 @@ pub(crate) fn run(args: &Experiment, global: &Global, output: &Output) -> anyhow
 struct Session<'a> {
     plan: &'a Plan,
     given: &'a Given,
+    schedule: &'a Schedule,
     ground: &'a Ground<'a>,
     speed: Speed,
     /// Measurements in which images could not be read.
@@ -133,8 +152,12 @@ impl Session<'_> {
     /// Trains a run, or the rest of it; one that is done is not touched.
     fn train(&mut self, run: &Run) -> anyhow::Result<Outcome> {
         let dataset = mpama_train::open_dataset(&run.config)?;
-        if is_trained(run, &dataset)? {
+        if self.has(run, run.config.stage, &dataset)? {
             return Ok(Outcome::Done);
+        }
+        let mut config = run.config.clone();
+        if self.take_prompts(run, &dataset)? {
+            config.stage = Stages::Two;
         }
         let started = run.folder.join("config.toml").is_file();
         let start = if started { Start::Resume } else { Start::Fresh };
@@ -143,7 +166,7 @@ impl Session<'_> {
             id: &self.ground.name,
             revision: None,
         };
-        let mut watch = Watch::new(self.output, run.config.stage);
+        let mut watch = Watch::new(self.output, config.stage);
         let speed = &mut self.speed;
         let mut encoding: Option<Instant> = None;
         let mut events = |event: Event| {
@@ -160,7 +183,7 @@ impl Session<'_> {
         };
         let mut control = Control::new(interrupt::flag(), &mut events);
         let ended = mpama_train::train(
-            &run.config,
+            &config,
             &backbone,
             &run.folder,
             start,
@@ -172,6 +195,63 @@ impl Session<'_> {
             mpama_train::Outcome::Done(_) => Outcome::Done,
             mpama_train::Outcome::Interrupted => Outcome::Interrupted,
         })
+    }
+
+    /// Whether a run has ended with these stages, its settings, this backbone and this data.
+    fn has(&self, run: &Run, stages: Stages, dataset: &Dataset) -> anyhow::Result<bool> {
+        let last = match stages {
+            Stages::One => "adapter-mpa",
+            _ => "adapter",
+        };
+        let adapter = run.folder.join(last);
+        let recorded = run.folder.join("config.toml");
+        if !adapter.is_dir() || !recorded.is_file() {
+            return Ok(false);
+        }
+        let text = std::fs::read_to_string(&recorded)
+            .map_err(|error| Mistake::file("read", &recorded, error))?;
+        let recorded = TrainConfig::parse(&text, &shown(&recorded))?;
+        let adapter = Adapter::load(&adapter, &Device::Cpu)?.config;
+        let hash = dataset.index_hash();
+        let same_data = adapter.training.is_some_and(|t| t.index_hash == hash);
+        let same_backbone = adapter.base_model.fingerprint == self.ground.fingerprint()?;
+        let same_settings = run.config.differences(&recorded)?.is_empty();
+        Ok(same_data && same_backbone && same_settings)
+    }
+
+    /// Gives a run that has not begun the prompts of another one that has learned the very same, as if it had
+    /// learned them itself: its stage one would end with these bytes.
+    fn take_prompts(&self, run: &Run, dataset: &Dataset) -> anyhow::Result<bool> {
+        let begun = run.folder.join("checkpoint.safetensors").exists();
+        if run.config.stage == Stages::One || begun {
+            return Ok(false);
+        }
+        let settings = run.of_stage_one();
+        for other in &self.schedule.runs {
+            let same = other.folder != run.folder && other.of_stage_one() == settings;
+            if !same || !self.has(other, Stages::One, dataset)? {
+                continue;
+            }
+            let mut prompts = Adapter::load(&other.folder.join("adapter-mpa"), &Device::Cpu)?;
+            prompts.config.model = run.config.model.clone();
+            let epochs = [run.config.stage_one.epochs, 0];
+            if let Some(training) = &mut prompts.config.training {
+                training.epochs = epochs;
+            }
+            // the settings first, and never over others: with them alone the run learns its own prompts
+            let recorded = run.folder.join("config.toml");
+            if !recorded.is_file() {
+                writable_folder(&run.folder)?;
+                write_whole(&recorded, run.config.to_toml()?.as_bytes())?;
+            }
+            prompts.save(&run.folder.join("adapter-mpa"))?;
+            self.output.note(format_args!(
+                "Stage one is that of {}",
+                shown(&other.folder)
+            ));
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Measures what has not been measured of a trained run.
@@ -232,9 +312,9 @@ impl Session<'_> {
 
     /// How long these runs will take, in brackets; nothing if that is not known.
     fn time_left(&self, runs: &[Run]) -> mpama_train::Result<String> {
-        let (mut left, mut cached) = (Work::default(), BTreeSet::new());
+        let (mut left, mut before) = (Work::default(), Before::default());
         for run in runs {
-            left = left.and(Work::left(run, self.given, &mut cached)?);
+            left = left.and(Work::left(run, self.given, &mut before)?);
         }
         let seconds = self.speed.total(&left).filter(|seconds| *seconds >= 1.0);
         Ok(seconds.map_or_else(String::new, |seconds| {
@@ -242,25 +322,6 @@ impl Session<'_> {
             format!("  (about {time} left)")
         }))
     }
-}
-
-/// Whether a run has ended with these settings on this data.
-fn is_trained(run: &Run, dataset: &Dataset) -> anyhow::Result<bool> {
-    let last = match run.config.stage {
-        Stages::One => "adapter-mpa",
-        _ => "adapter",
-    };
-    let adapter = run.folder.join(last);
-    let recorded = run.folder.join("config.toml");
-    if !adapter.is_dir() || !recorded.is_file() {
-        return Ok(false);
-    }
-    let text = std::fs::read_to_string(&recorded)
-        .map_err(|error| Mistake::file("read", &recorded, error))?;
-    let recorded = TrainConfig::parse(&text, &shown(&recorded))?;
-    let training = Adapter::load(&adapter, &Device::Cpu)?.config.training;
-    let same_data = training.is_some_and(|t| t.index_hash == dataset.index_hash());
-    Ok(same_data && run.config.differences(&recorded)?.is_empty())
 }
 
 /// What was measured before, if it was of this adapter and these images.
