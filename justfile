@@ -52,6 +52,58 @@ eval *args:
 predict *args:
     cargo run --release -- predict {{ args }}
 
+# train on VisA with the paper's settings, to be measured on MVTec AD: just train-visa VISA --clip CLIP
+[group('paper')]
+train-visa data *args:
+    cargo run --release -- train --config configs/visa.toml --data {{ quote(data) }} --out runs/visa {{ args }}
+
+# train on MVTec AD with the paper's settings, to be measured on all others: just train-mvtec MVTEC --clip CLIP
+[group('paper')]
+train-mvtec data *args:
+    cargo run --release -- train --config configs/mvtec.toml --data {{ quote(data) }} --out runs/mvtec {{ args }}
+
+# measure an adapter on every dataset in a folder: just eval-all DATASETS --clip CLIP --adapter runs/mvtec/adapter
+[group('paper')]
+eval-all DATA *args:
+    cargo run --release -- eval --data {{ trim_start_match(DATA, "DATA=") }}/*/ --per-category --report runs/eval-all {{ args }}
+
+# a table of the paper, from DATASETS/mvtec, DATASETS/visa, …: just table-1 --data DATASETS --clip CLIP [--dry-run]
+[group('paper')]
+table-1 *args: (experiment "table-1" args)
+[group('paper')]
+table-2 *args: (experiment "table-2" args)
+[group('paper')]
+table-3 *args: (experiment "table-3" args)
+[group('paper')]
+table-4 *args: (experiment "table-4" args)
+[group('paper')]
+table-5 *args: (experiment "table-5" args)
+
+# Table 6, the datasets themselves: just table-6 DATASETS
+[group('paper')]
+table-6 DATA:
+    cargo run --release -- info {{ DATA }}/*/
+
+[group('paper')]
+table-7 *args: (experiment "table-7" args)
+[group('paper')]
+table-8 *args: (experiment "table-8" args)
+
+# a figure of the paper, as the tables
+[group('paper')]
+figure-4 *args: (experiment "figure-4" args)
+[group('paper')]
+figure-5 *args: (experiment "figure-5" args)
+[group('paper')]
+figure-6 *args: (experiment "figure-6" args)
+[group('paper')]
+figure-8 *args: (experiment "figure-8" args)
+
+# a plan of configs/experiments: trained, measured and tabulated in runs/, going on where it stopped
+[group('paper')]
+experiment plan *args:
+    cargo run --release -- experiment configs/experiments/{{ plan }}.toml --out runs/{{ plan }} {{ args }}
+
 # make the demo's CLIP anew in a folder (stops and continues; see mpama-train/src/pretrain)
 [group('write')]
 pretrain-demo out:

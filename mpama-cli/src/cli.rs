@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use mpama_core::DeviceChoice;
 
+use crate::metric::Requirement;
 use crate::settings::Assignment;
 
 /// The first screen. clap has no headings over subcommands (clap#1553), so the list is written by
@@ -20,6 +21,7 @@ Use         predict      score images, folders or standard input
 
 Make        train        train an adapter in two stages
             eval         measure an adapter on datasets
+            experiment   train and measure the variants of a plan
             datasets     draw a dataset for trials
 
 Look after  info         describe an adapter, backbone, run, dataset or image
@@ -29,7 +31,7 @@ Look after  info         describe an adapter, backbone, run, dataset or image
 Options:
 {options}
 
-Exit codes: 0 done, 1 the answer is no (`--exit-code`), 2 could not, 130 interrupted.
+Exit codes: 0 done, 1 the answer is no (`--exit-code`, `--require`), 2 could not, 130 interrupted.
 Start with: mpama predict photo.jpg --clip CLIP_FOLDER --adapter ADAPTER_FOLDER --maps maps
 ";
 
@@ -102,6 +104,8 @@ pub(crate) enum Command {
     Train(Train),
     /// Measure an adapter on datasets
     Eval(Eval),
+    /// Train and measure every variant of a plan, and tabulate them beside the paper's figures
+    Experiment(Experiment),
     /// Draw a dataset for trials
     #[command(subcommand)]
     Datasets(Datasets),
@@ -286,7 +290,7 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) per_category: bool,
 
-    /// Write report.html, a page with tables, curves and pictures, and report.json
+    /// Write report.html, a page with tables, curves and pictures, report.json and report.csv
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) report: Option<PathBuf>,
 
@@ -298,6 +302,51 @@ pub(crate) struct Eval {
     /// Write the whole report as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) save: Option<PathBuf>,
+
+    /// Subtract the figures of an earlier report.json on the same data
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) compare: Option<PathBuf>,
+
+    /// Exit with 1 if a dataset's mean is below so many per cent, as in image-auroc=90; may be repeated
+    #[arg(long, value_name = "METRIC=PERCENT")]
+    pub(crate) require: Vec<Requirement>,
+}
+
+/// `mpama experiment`.
+#[derive(Debug, Args)]
+pub(crate) struct Experiment {
+    /// The plan: one of configs/experiments, or your own
+    #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
+    pub(crate) plan: PathBuf,
+
+    /// Datasets by their names in the plan, or a folder that holds them under these names
+    #[arg(long, required = true, num_args = 1.., value_name = "NAME=DIR")]
+    pub(crate) data: Vec<String>,
+
+    /// Folder of a CLIP in the Hugging Face layout
+    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) clip: Option<PathBuf>,
+
+    /// Folder for all runs and the table; repeat the command to go on
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Seeds instead of the plan's, separated by commas
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',')]
+    pub(crate) seeds: Vec<u64>,
+
+    /// Only this variant; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Vec<String>,
+
+    /// Change one setting of every variant; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Assignment>,
+
+    /// Check everything, say what is left to do and what it takes, and stop
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `mpama datasets`.

@@ -7,9 +7,11 @@
 mod cli;
 mod commands;
 mod embedded;
+mod experiment;
 mod files;
 mod heatmap;
 mod interrupt;
+mod metric;
 mod model;
 mod output;
 mod problem;

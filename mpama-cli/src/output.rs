@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::progress::{Mode, Progress};
 
 /// Version of every JSON record; raised only if a key changes its meaning or goes.
-const RECORD_VERSION: u8 = 1;
+pub(crate) const RECORD_VERSION: u8 = 1;
 
 /// Style of what can be typed or copied: commands, flags, paths.
 pub(crate) const LITERAL: Style = AnsiColor::Cyan.on_default();

@@ -66,6 +66,24 @@ pub(crate) enum Mistake {
         name: String,
         nearest: Option<&'static str>,
     },
+    /// A file that is no report of an evaluation.
+    #[error("`{}` is no report: {reason}", shown(path))]
+    NoReport { path: PathBuf, reason: String },
+    /// A report on other data.
+    #[error("cannot compare with `{}`:{}", shown(path), indented(reasons))]
+    NotComparable { path: PathBuf, reasons: Vec<String> },
+    /// A file that is no plan of an experiment.
+    #[error("plan {}: {reason}", shown(path))]
+    Plan { path: PathBuf, reason: String },
+    /// A dataset that a plan does not name.
+    #[error("the plan has no dataset `{name}`")]
+    UnknownDataset { name: String, known: Vec<String> },
+    /// A variant that a plan does not name.
+    #[error("the plan has no variant `{name}`")]
+    UnknownVariant { name: String, known: Vec<String> },
+    /// No variant can be trained and tested with what was given.
+    #[error("nothing can be both trained and tested")]
+    NothingToRun { absent: Vec<String> },
     /// A thing that `info` does not know.
     #[error("`{}` is no adapter, backbone, run, dataset or image", shown(path))]
     Unrecognised { path: PathBuf },
@@ -82,6 +100,11 @@ pub(crate) enum Mistake {
         path: PathBuf,
         source: io::Error,
     },
+}
+
+/// One indented line for each.
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  {line}")).collect()
 }
 
 impl Mistake {

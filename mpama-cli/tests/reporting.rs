@@ -142,7 +142,7 @@ fn the_page_holds_every_dataset_category_and_figure() {
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(names, ["report.html", "report.json"]);
+    assert_eq!(names, ["report.csv", "report.html", "report.json"]);
 }
 
 #[test]

@@ -3,34 +3,25 @@
 use std::path::Path;
 
 use mpama_datasets::{Dataset, Layout};
-use mpama_train::eval::{EvalConfig, Report, Scores, evaluate_with};
+use mpama_train::eval::{EvalConfig, Report, evaluate_with};
 use mpama_train::{Control, Stages};
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::json;
 
 use super::Outcome;
 use super::watch::Watch;
 use crate::cli::{Eval, Global};
 use crate::files;
 use crate::interrupt;
-use crate::model::{self, Loaded, device_name};
-use crate::output::{Output, Record, count, shown, snake_case};
+use crate::metric::{METRICS, Metric, Requirement};
+use crate::model::{self, Loaded};
+use crate::output::{Output, count, shown};
 use crate::problem::Mistake;
 use crate::progress::duration;
-use crate::report::{self, CURVE_POINTS, Collector};
+use crate::report::{self, Baseline, CURVE_POINTS, Collector, Saved, paper};
 
-/// A metric's heading and where it is found.
-type Column = (&'static str, fn(&Scores) -> Option<f64>);
-
-/// The columns of the table. Both kinds of AUPRO are shown: they are different measures.
-const COLUMNS: [Column; 6] = [
-    ("image AUROC", |s| s.image_auroc),
-    ("image AP", |s| s.image_ap),
-    ("image F1", |s| s.image_f1_max),
-    ("pixel AUROC", |s| s.pixel_auroc),
-    ("AUPRO", |s| s.aupro),
-    ("AUPRO-200", |s| s.aupro_200),
-];
+/// The columns of the table, as places among the metrics. Both kinds of AUPRO are shown: they are different
+/// measures.
+const COLUMNS: [usize; 6] = [0, 1, 2, 3, 6, 7];
 
 /// Measures on one dataset after the other.
 pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
@@ -46,6 +37,16 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         files::writable_folder(folder)?;
     }
     let loaded = model::load(&args.model, global, output)?;
+    let size = loaded.config.model.image_size;
+    let baseline = match &args.compare {
+        Some(file) => {
+            let measured = datasets.iter();
+            let measured =
+                measured.map(|d| (d.name.as_str(), d.index_hash(), (size.height, size.width)));
+            Some(Baseline::open(file, &measured.collect::<Vec<_>>())?)
+        }
+        None => None,
+    };
 
     let config = EvalConfig {
         per_image: args.save.is_some() || args.report.is_some(),
@@ -70,28 +71,29 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         reports.push(report);
         collected.push(collector);
     }
-    if let Some(file) = &args.save {
-        save(file, &loaded, &reports, output)?;
+    let compared = baseline.map(|baseline| baseline.compare(&reports));
+    if let Some(comparison) = &compared {
+        comparison.show(output)?;
     }
-    if let Some(folder) = &args.report {
-        save(&folder.join("report.json"), &loaded, &reports, output)?;
-        let page = report::html(&loaded, &config, &reports, collected, args.gallery, output)?;
-        let Some(page) = page else {
-            output.note("Stopped: the figures are in report.json, the page was not written");
-            return Ok(Outcome::Interrupted);
-        };
-        let file = folder.join("report.html");
-        files::write_whole(&file, page.as_bytes())?;
-        output.note(format_args!("Wrote {}", shown(&file)));
+    let saved = Saved::new(&loaded, reports, compared)?;
+    if let Some(file) = &args.save {
+        saved.write(file)?;
+        output.note(format_args!("Wrote {}", shown(file)));
+    }
+    if let Some(folder) = &args.report
+        && !leave(folder, &saved, &loaded, &config, collected, args, output)?
+    {
+        return Ok(Outcome::Interrupted);
     }
 
+    let reports = &saved.datasets;
     let failures: Vec<String> = reports
         .iter()
         .flat_map(|report| &report.failures)
         .map(|failure| format!("\n  {}", failure.reason))
         .collect();
     if failures.is_empty() {
-        return Ok(Outcome::Done);
+        return met(&args.require, reports, output);
     }
     let all = datasets.iter().map(|dataset| dataset.samples.len()).sum();
     Err(Mistake::SomeFailed {
@@ -115,9 +117,12 @@ fn show(report: &Report, per_category: bool, output: &Output) -> anyhow::Result<
         );
     }
     rows.push(("mean".to_owned(), report.mean));
-    let width = rows
-        .iter()
-        .map(|(name, _)| name.chars().count())
+    // beside the paper's own figures, where it has any
+    let theirs = paper::lines(report, &COLUMNS.map(|place| METRICS[place])).unwrap_or_default();
+    let names = rows.iter().map(|(name, _)| name);
+    let width = names
+        .chain(theirs.iter().map(|(name, _)| name))
+        .map(|name| name.chars().count())
         .max()
         .unwrap_or(0)
         .max(10);
@@ -134,16 +139,15 @@ fn show(report: &Report, per_category: bool, output: &Output) -> anyhow::Result<
             several => format!("{several} categories"),
         },
     ))?;
-    let headings: Vec<String> = COLUMNS
-        .iter()
-        .map(|(heading, _)| format!("{heading:>11}"))
-        .collect();
+    let columns: [Metric; COLUMNS.len()] = COLUMNS.map(|place| METRICS[place]);
+    let headings = columns.map(|metric| format!("{:>11}", metric.heading));
     output.line(format_args!("{:<width$}  {}", "", headings.join("  ")))?;
     for (name, scores) in &rows {
-        let cells: Vec<String> = COLUMNS
-            .iter()
-            .map(|(_, metric)| format!("{:>11}", cell(metric(scores))))
-            .collect();
+        let cells = columns.map(|metric| format!("{:>11}", cell((metric.of)(scores))));
+        output.line(format_args!("{name:<width$}  {}", cells.join("  ")))?;
+    }
+    for (name, cells) in theirs {
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>11}")).collect();
         output.line(format_args!("{name:<width$}  {}", cells.join("  ")))?;
     }
     let without: usize = report.categories.iter().map(|c| c.without_mask).sum();
@@ -165,26 +169,70 @@ fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "n/a".to_owned(), |value| format!("{:.1}", 100.0 * value))
 }
 
-/// The file that `--save` and `--report` write: what was measured, and on what.
-#[derive(Serialize)]
-struct Saved<'a> {
-    mpama: &'a str,
-    adapter: &'a str,
-    adapter_config: Value,
-    device: String,
-    datasets: &'a [Report],
+/// Writes report.json, report.csv and the page; false if Ctrl-C came before the last picture.
+fn leave(
+    folder: &Path,
+    saved: &Saved,
+    loaded: &Loaded,
+    config: &EvalConfig,
+    collected: Vec<Collector>,
+    args: &Eval,
+    output: &Output,
+) -> anyhow::Result<bool> {
+    let said = |name: &str| {
+        let file = folder.join(name);
+        output.note(format_args!("Wrote {}", shown(&file)));
+        file
+    };
+    saved.write(&folder.join("report.json"))?;
+    said("report.json");
+    files::write_whole(&folder.join("report.csv"), &report::table(&saved.datasets)?)?;
+    said("report.csv");
+    let (reports, comparison) = (&saved.datasets, saved.comparison.as_ref());
+    let page = report::html(
+        loaded,
+        config,
+        reports,
+        collected,
+        args.gallery,
+        comparison,
+        output,
+    )?;
+    let Some(page) = page else {
+        output.note("Stopped: the figures are in report.json, the page was not written");
+        return Ok(false);
+    };
+    files::write_whole(&folder.join("report.html"), page.as_bytes())?;
+    said("report.html");
+    Ok(true)
 }
 
-fn save(file: &Path, loaded: &Loaded, reports: &[Report], output: &Output) -> anyhow::Result<()> {
-    let saved = Saved {
-        mpama: env!("CARGO_PKG_VERSION"),
-        adapter: &loaded.name,
-        adapter_config: snake_case(serde_json::to_value(&loaded.config)?),
-        device: device_name(&loaded.device),
-        datasets: reports,
-    };
-    let text = serde_json::to_string_pretty(&Record::new("report", saved))? + "\n";
-    files::write_whole(file, text.as_bytes())?;
-    output.note(format_args!("Wrote {}", shown(file)));
-    Ok(())
+/// Whether every dataset's mean is as high as required; what is undefined is not.
+fn met(required: &[Requirement], reports: &[Report], output: &Output) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::Done;
+    for report in reports {
+        for Requirement { metric, least } in required {
+            let value = (metric.of)(&report.mean);
+            let met = value.is_some_and(|value| 100.0 * value >= *least);
+            let dataset = &report.dataset;
+            output.record(
+                "requirement",
+                json!({
+                    "dataset": dataset, "metric": metric.field(), "least": least / 100.0,
+                    "value": value, "met": met,
+                }),
+            )?;
+            if !met {
+                outcome = Outcome::No;
+                output.warn(format_args!(
+                    "{}: {} is {}, required is {least}",
+                    shown(Path::new(dataset)),
+                    metric.heading,
+                    // as many digits as tell the two apart
+                    value.map_or_else(|| "n/a".to_owned(), |v| format!("{:.3}", 100.0 * v))
+                ));
+            }
+        }
+    }
+    Ok(outcome)
 }

@@ -5,6 +5,7 @@ mod config;
 mod datasets;
 mod demo;
 mod eval;
+mod experiment;
 mod info;
 mod plan;
 mod predict;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
         Command::Predict(args) => predict::run(args, &cli.global, output),
         Command::Train(args) => train::run(args, &cli.global, output),
         Command::Eval(args) => eval::run(args, &cli.global, output),
+        Command::Experiment(args) => experiment::run(args, &cli.global, output),
         Command::Datasets(args) => datasets::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Config(args) => config::run(args, output),

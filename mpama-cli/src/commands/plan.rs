@@ -8,6 +8,7 @@ use mpama_datasets::Counts;
 use mpama_train::{Stage, TrainConfig, steps};
 use serde::Serialize;
 
+use crate::experiment::cache_bytes;
 use crate::model::device_name;
 use crate::output::{Output, count, shown};
 
@@ -46,15 +47,7 @@ pub(crate) fn describe(
     let stages = [Stage::One, Stage::Two]
         .into_iter()
         .filter(|stage| config.stage.include(*stage));
-    let vision = &clip.config().vision;
     let size = config.model.image_size;
-    let tokens = (size.height / vision.patch_size) * (size.width / vision.patch_size);
-    let number = if config.features.dtype == mpama_train::FeatureType::F16 {
-        2
-    } else {
-        4
-    };
-    let per_image = (tokens * number + 4) * vision.blocks.width + size.height * size.width;
     Ok(Plan {
         dataset: dataset.name.clone(),
         layout: dataset.layout.to_string(),
@@ -75,7 +68,7 @@ pub(crate) fn describe(
                 }
             })
             .collect(),
-        cache_bytes: (images * per_image) as u64,
+        cache_bytes: (images * cache_bytes(config, &clip.config().vision)) as u64,
     })
 }
 

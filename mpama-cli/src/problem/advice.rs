@@ -97,6 +97,25 @@ fn of_mistake(mistake: &Mistake) -> String {
             format!("did you mean `{nearest}`? {CATEGORIES_LISTED}")
         }
         Mistake::UnknownCategory { nearest: None, .. } => CATEGORIES_LISTED.into(),
+        Mistake::NoReport { .. } => {
+            "give the report.json of an earlier `mpama eval --report` or `--save`".into()
+        }
+        Mistake::NotComparable { .. } => {
+            "compare reports on the same images at the same size: measure both adapters with the same \
+             `--data`"
+                .into()
+        }
+        Mistake::Plan { .. } => "configs/experiments has plans that read".into(),
+        Mistake::UnknownDataset { known, .. } => {
+            format!("its datasets are {}: give one as NAME=DIR", known.join(", "))
+        }
+        Mistake::UnknownVariant { known, .. } => {
+            format!("its variants are `{}`", known.join("`, `"))
+        }
+        Mistake::NothingToRun { absent } => format!(
+            "give a dataset to train on and one to test on with `--data NAME=DIR`; missing are {}",
+            absent.join(", ")
+        ),
         Mistake::Unrecognised { .. } => "a dataset is a folder in one of these shapes".into(),
         Mistake::NoFile { path } => match as_id(path) {
             Some(id) => no_ids_yet(&id, "a folder"),

@@ -1,12 +1,16 @@
-//! `report.html`: an evaluation as one page that needs nothing else, to read, print and pass on.
+//! What an evaluation leaves behind. `file` has `report.json` and `report.csv`, `compare` two reports
+//! subtracted, `paper` the paper's own figures.
 //!
-//! `gallery` keeps the images worth a look while a dataset is measured, `tile` draws them, `chart` and
-//! `table` the figures, `page` puts all in order. No part of the page asks for anything from outside,
-//! and nothing in it runs.
+//! `report.html` is one page that needs nothing else, to read, print and pass on: `gallery` keeps the images
+//! worth a look while a dataset is measured, `tile` draws them, `chart` and `table` the figures, `page` puts
+//! all in order. No part of the page asks for anything from outside, and nothing in it runs.
 
 mod chart;
+mod compare;
+mod file;
 mod gallery;
 mod page;
+pub(crate) mod paper;
 mod table;
 mod text;
 mod tile;
@@ -14,6 +18,8 @@ mod tile;
 use mpama_core::preprocess::Orientation;
 use mpama_train::eval::{EvalConfig, Report};
 
+pub(crate) use compare::{Baseline, Comparison};
+pub(crate) use file::{Saved, table};
 pub(crate) use gallery::Collector;
 
 use self::page::{Page, Section};
@@ -27,13 +33,15 @@ use crate::progress::EVERY_HUNDRED;
 pub(crate) const CURVE_POINTS: usize = 300;
 
 /// The page on these reports, each with what was collected while it was made; `None` if Ctrl-C came
-/// before the last picture. `shown` is what the collectors were made with.
+/// before the last picture. `shown` is what the collectors were made with; `comparison` has its tables on
+/// the page too.
 pub(crate) fn html(
     loaded: &Loaded,
     config: &EvalConfig,
     reports: &[Report],
     collected: Vec<Collector>,
     shown: usize,
+    comparison: Option<&Comparison>,
     output: &Output,
 ) -> anyhow::Result<Option<String>> {
     let reading = Reading {
@@ -93,6 +101,7 @@ pub(crate) fn html(
         config: &loaded.config,
         device: &device_name(&loaded.device),
         shown,
+        comparison,
         sections,
     };
     Ok(Some(page::html(&page)))

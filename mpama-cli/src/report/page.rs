@@ -6,9 +6,10 @@ use mpama_core::{AdapterConfig, Training};
 use mpama_train::eval::{AUPRO_LIMIT, CategoryReport, Curves, Report};
 
 use super::chart::{Axes, Line, Mark, curves, histogram};
+use super::compare::Comparison;
 use super::gallery::Sides;
-use super::table;
 use super::text::{escaped, per_cent};
+use super::{paper, table};
 use crate::heatmap;
 use crate::output::count;
 
@@ -26,6 +27,7 @@ pub(super) struct Page<'a> {
     pub(super) device: &'a str,
     /// Images of each kind in a gallery; 0 if there are no galleries.
     pub(super) shown: usize,
+    pub(super) comparison: Option<&'a Comparison>,
     pub(super) sections: Vec<Section<'a>>,
 }
 
@@ -135,6 +137,10 @@ fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
     html += overlap(page.config.training.as_ref(), report);
     html += &headline(report);
     html += &table::figures(report, number);
+    if let Some(comparison) = page.comparison {
+        html += &comparison.html(number);
+    }
+    html += &paper::html(report);
     if !report.failures.is_empty() {
         let _ = write!(
             html,

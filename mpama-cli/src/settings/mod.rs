@@ -100,8 +100,20 @@ pub(crate) fn resolve(
     environment: impl Fn(&str) -> Option<String>,
     flags: impl IntoIterator<Item = (String, Assignment)>,
 ) -> anyhow::Result<Resolved> {
+    layered(file, environment, flags)
+}
+
+/// [`resolve`] with several files, in rising priority.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn layered<'a>(
+    files: impl IntoIterator<Item = &'a Path>,
+    environment: impl Fn(&str) -> Option<String>,
+    flags: impl IntoIterator<Item = (String, Assignment)>,
+) -> anyhow::Result<Resolved> {
     let mut resolved = Resolved::defaults()?;
-    if let Some(path) = file {
+    for path in files {
         resolved.take_file(path)?;
     }
     for key in KEYS {

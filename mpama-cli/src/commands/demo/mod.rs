@@ -193,7 +193,8 @@ fn measure(
     };
     if let Some(folders) = folders {
         let reports = std::slice::from_ref(&report);
-        let page = report::html(loaded, &config, reports, vec![collector], gallery, output)?;
+        let collected = vec![collector];
+        let page = report::html(loaded, &config, reports, collected, gallery, None, output)?;
         let Some(page) = page else {
             return Ok(None);
         };
