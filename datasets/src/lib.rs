@@ -13,6 +13,7 @@
 //! names the places that have to know it.
 
 mod bitmap;
+pub mod catalog;
 mod dataset;
 mod error;
 #[cfg(test)]

@@ -89,6 +89,7 @@ fn of_mistake(mistake: &Mistake) -> String {
              images"
                 .into()
         }
+        Mistake::NotJsonl { .. } => "give another name with `--out FILE`".into(),
         Mistake::Exists { .. } => "choose another name, or move the file away".into(),
         Mistake::UnknownCategory {
             nearest: Some(nearest),
