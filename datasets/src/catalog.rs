@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::{Counts, Dataset, Layout};
+use crate::{Counts, Dataset, Label, Layout, Sample};
 
 /// A published dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,8 +353,9 @@ impl Published {
         names.len()
     }
 
-    /// Whether it can be this by its layout and categories. Some layouts have no categories of their
-    /// own: then the name of the only one says nothing.
+    /// Whether it can be this by its layout and categories, of which none may have more images than
+    /// published. Some layouts have no categories of their own: then the name of the only one says
+    /// nothing.
     fn fits(&self, dataset: &Dataset) -> bool {
         let is_list = dataset.layout.is_list();
         if !is_list && !self.layouts.contains(&dataset.layout) {
@@ -366,8 +367,16 @@ impl Published {
     }
 
     fn has_categories_of(&self, dataset: &Dataset) -> bool {
-        let known = |name: &&str| self.category(name).is_some();
-        dataset.categories().iter().all(known)
+        let fits = |(name, samples): (&str, Vec<&Sample>)| {
+            self.category(name).is_some_and(|category| {
+                let normal = samples.iter().filter(|s| s.label == Label::Normal).count();
+                let anomalous = samples.len() - normal;
+                category
+                    .counts
+                    .is_none_or(|most| normal <= most.0 && anomalous <= most.1)
+            })
+        };
+        dataset.by_category().into_iter().all(fits)
     }
 
     fn is_called(&self, name: &str) -> bool {

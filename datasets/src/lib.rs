@@ -16,8 +16,8 @@ mod bitmap;
 pub mod catalog;
 mod dataset;
 mod error;
-#[cfg(test)]
-mod fake;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 mod index;
 mod layout;
 mod listing;

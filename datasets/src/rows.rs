@@ -39,6 +39,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) split: Split,
     pub(crate) pairing: Pairing,
     pub(crate) index: Index,
+    /// Every path that a row of any split names, whether or not something is there.
+    pub(crate) named: BTreeSet<PathBuf>,
     seen: BTreeSet<String>,
 }
 
@@ -50,6 +52,7 @@ impl<'a> Rows<'a> {
             split,
             pairing,
             index: Index::default(),
+            named: BTreeSet::new(),
             seen: BTreeSet::new(),
         }
     }
@@ -59,6 +62,9 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// `refused` with the reason, for a row that contradicts itself or another.
     pub(crate) fn add(&mut self, row: Row, refused: impl Fn(String) -> Error) -> Result<()> {
+        let named = [Some(&row.image), row.mask.as_ref()].into_iter().flatten();
+        let named = named.filter(|path| !path.trim().is_empty());
+        self.named.extend(named.map(|path| self.root.join(path)));
         if !row.is_of(self.split).map_err(&refused)? {
             return Ok(());
         }

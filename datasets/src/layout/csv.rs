@@ -19,12 +19,17 @@ pub(super) const SHAPE: Shape = Shape {
 };
 
 fn read(list: &List<'_>) -> Result<Index> {
-    read_table(list.file, list.root, list.name, list.split)
+    Ok(read_table(list.file, list.root, list.name, list.split)?.index)
 }
 
 /// Reads the table `file`, whose paths are relative to `root`. Columns may stand in any order and be
 /// parted by commas, semicolons or tabs; `object` (VisA) means `category`.
-pub(super) fn read_table(file: &Path, root: &Path, name: &str, split: Split) -> Result<Index> {
+pub(super) fn read_table<'a>(
+    file: &Path,
+    root: &'a Path,
+    name: &'a str,
+    split: Split,
+) -> Result<Rows<'a>> {
     let bytes = fs::read(file).map_err(|source| Error::Read {
         path: file.to_path_buf(),
         source,
@@ -71,7 +76,7 @@ pub(super) fn read_table(file: &Path, root: &Path, name: &str, split: Split) -> 
         let line = record.position().map_or(0, |position| position.line());
         rows.add(row, |reason| at(line, reason))?;
     }
-    Ok(rows.index)
+    Ok(rows)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! KolektorSDD as published: every image has a label beside it, which is black where it is normal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::mem;
 
@@ -33,10 +33,9 @@ fn recognises(root: &Listing) -> Result<bool> {
 
 /// Whether a folder of this content has images with labels beside them.
 fn is_part(listing: &Listing) -> bool {
-    let stems = || listing.images.iter().map(|image| stem(&image.name));
-    stems()
-        .filter_map(|stem| without_suffix(stem, SUFFIX))
-        .any(|own| stems().any(|stem| stem == own))
+    let stems: BTreeSet<&str> = listing.images.iter().map(|i| stem(&i.name)).collect();
+    let mut own = stems.iter().filter_map(|stem| without_suffix(stem, SUFFIX));
+    own.any(|own| stems.contains(own))
 }
 
 fn read(place: Place<'_>) -> Result<Option<Index>> {

@@ -219,7 +219,7 @@ impl Layout {
         Err(Error::Unrecognised {
             root,
             expected: Layout::ALL.map(words).join(", "),
-            found: listing.describe() + &one_level_down(listing)?,
+            found: listing.describe() + &one_level_down(listing),
         })
     }
 
@@ -302,15 +302,17 @@ impl Layout {
 }
 
 /// Archives often hold the dataset in a folder of its own: says so of sub-folders that have a layout.
-fn one_level_down(listing: &Listing) -> Result<String> {
+fn one_level_down(listing: &Listing) -> String {
     const LOOKED_AT: usize = 20;
     let mut text = String::new();
     for folder in listing.folders.iter().take(LOOKED_AT) {
-        if let [layout] = Layout::fitting(&Listing::of(&folder.path)?)?[..] {
+        // a hint: folders that cannot be read are not worth an error
+        let fitting = Listing::of(&folder.path).and_then(|inner| Layout::fitting(&inner));
+        if let Ok([layout]) = fitting.as_deref() {
             text += &format!("; `{}/` in it is {layout}", folder.name);
         }
     }
-    Ok(text)
+    text
 }
 
 impl Split {

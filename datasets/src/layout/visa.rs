@@ -1,6 +1,7 @@
 //! VisA as published: a table says what is normal, what is anomalous and what belongs to which split.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::csv::read_table;
 use super::{Place, Reader, Shape};
@@ -23,8 +24,10 @@ fn recognises(root: &Listing) -> Result<bool> {
     if root.path.join(TABLE).is_file() {
         return Ok(true);
     }
-    let has_data = |folder: &&crate::listing::Entry| folder.path.join("Data/Images").is_dir();
-    Ok(root.folders.iter().find(has_data).is_some())
+    Ok(root
+        .folders
+        .iter()
+        .any(|folder| folder.path.join("Data/Images").is_dir()))
 }
 
 fn read(place: Place<'_>) -> Result<Option<Index>> {
@@ -32,32 +35,16 @@ fn read(place: Place<'_>) -> Result<Option<Index>> {
         return Ok(None);
     }
     let table = place.root.join(TABLE);
-    let mut index = read_table(&table, place.root, place.name, place.split)?;
-    add_unlisted(&mut index, &place)?;
-    Ok(Some(index))
-}
-
-/// Notes the images and masks that neither split of the table names, in the folders it names any of.
-fn add_unlisted(index: &mut Index, place: &Place<'_>) -> Result<()> {
-    let table = place.root.join(TABLE);
-    let mut listed = BTreeSet::new();
-    let mut folders = BTreeSet::new();
-    for split in [super::Split::Test, super::Split::Train] {
-        let all = read_table(&table, place.root, place.name, split)?;
-        let images = all.samples.iter().map(|s| s.image.clone());
-        let masks = all.samples.iter().filter_map(|s| s.mask.clone());
-        let noted = all.orphans.iter().map(|orphan| orphan.path.clone());
-        listed.extend(images.chain(masks).chain(noted));
-    }
-    for path in &listed {
-        folders.extend(path.parent().filter(|f| f.is_dir()).map(ToOwned::to_owned));
-    }
-    for folder in folders {
-        let images = Listing::of(&folder)?.images.into_iter();
-        let unlisted = images.filter(|image| !listed.contains(&image.path));
+    let rows = read_table(&table, place.root, place.name, place.split)?;
+    let (mut index, named) = (rows.index, rows.named);
+    // in the folders of which the table names a file, it names every file
+    let folders: BTreeSet<&Path> = named.iter().filter_map(|path| path.parent()).collect();
+    for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+        let images = Listing::of(folder)?.images.into_iter();
+        let unlisted = images.filter(|image| !named.contains(&image.path));
         index.list(unlisted.map(|image| image.path), Reason::Unlisted);
     }
-    Ok(())
+    Ok(Some(index))
 }
 
 #[cfg(test)]

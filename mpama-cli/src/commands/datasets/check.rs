@@ -115,14 +115,20 @@ fn describe(
     output: &Output,
 ) -> anyhow::Result<()> {
     let counts = dataset.counts();
+    let masks = match counts.masks {
+        0 => "no masks".to_owned(),
+        masks => format!(
+            "{} (anomalous above {})",
+            count(masks, "mask"),
+            dataset.mask_threshold
+        ),
+    };
     output.line(format_args!(
-        "{}: {}, {} normal and {} anomalous images, {}, anomalous above {}",
+        "{}: {}, {} normal and {} anomalous images, {masks}",
         shown(&dataset.root),
         dataset.layout,
         counts.normal,
         counts.anomalous,
-        count(counts.masks, "mask"),
-        dataset.mask_threshold,
     ))?;
     match published {
         None => output.line("none of the published datasets that `mpama datasets list` names")?,
@@ -134,7 +140,7 @@ fn describe(
             published.anomalous,
             match is_whole(published, dataset) {
                 true => ", as here",
-                false => "; here are others: figures will not compare with the paper's",
+                false => "; not so here: figures will not compare with the paper's",
             }
         ))?,
     }
