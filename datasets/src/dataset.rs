@@ -7,22 +7,31 @@ use std::{fs, io};
 use serde::Serialize;
 
 use crate::index::{Index, relative_id};
-use crate::listing::Listing;
+use crate::layout::to_lines;
+use crate::listing::is_jpeg;
 use crate::{Error, Label, Layout, Orphan, Reason, Result, Sample, Split};
 
-/// The samples of a folder, in one order on every machine.
+/// The mask threshold of datasets with JPEG masks: half of white. Noise lies far below it.
+const JPEG_THRESHOLD: u8 = 127;
+
+/// The samples of a folder or list, in one order on every machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
-    /// Name of the root folder.
+    /// Name of the root folder; of a list, its own without the extension.
     pub name: String,
-    /// The root as given.
+    /// The root as given: a folder, or a file that lists images.
     pub root: PathBuf,
+    /// The folder that ids are relative to: the root, or the folder of the list.
+    base: PathBuf,
     /// The layout asked for or recognised.
     pub layout: Layout,
     /// Every labelled image, sorted by id.
     pub samples: Vec<Sample>,
     /// What could not be placed or paired, sorted by path. A selection keeps the whole list.
     pub orphans: Vec<Orphan>,
+    /// Mask values above it are anomalous, unless the user says otherwise: 0, because masks may hold
+    /// small class ids that look black, or 127 where a mask is a JPEG, whose noise is no defect.
+    pub mask_threshold: u8,
 }
 
 /// How many samples there are.
@@ -38,36 +47,45 @@ pub struct Counts {
 }
 
 impl Dataset {
-    /// Reads the folder `root`: its test split, if it is divided. Without a `layout` it is recognised
-    /// by the folders in the root.
+    /// Reads the folder or list `root`: its test split, if it is divided. Without a `layout` it is
+    /// recognised by the folders in the root, or by the extension of the list.
     ///
     /// # Errors
-    /// A root that is missing, empty or no folder; a folder of no layout, of several, or not of the
-    /// one given; no image in it; a folder or file that cannot be read.
+    /// A root that is missing, empty, or a file that is no list; a folder of no layout, of several, or
+    /// not of the one given; a list that is malformed; no image in it; a folder or file that cannot be
+    /// read.
     pub fn open(root: &Path, layout: Option<Layout>) -> Result<Dataset> {
         Self::open_split(root, layout, Split::Test)
     }
 
-    /// Reads one split of the folder `root`.
+    /// Reads one split of the folder or list `root`.
     ///
     /// # Errors
     /// As [`Dataset::open`]; also a split that the layout or this folder does not have.
     pub fn open_split(root: &Path, layout: Option<Layout>, split: Split) -> Result<Dataset> {
-        check_folder(root)?;
-        let (owned, name) = (root.to_path_buf(), name_of(root)?);
-        let listing = Listing::of(root)?;
-        if listing.is_empty() {
-            return Err(Error::Empty(owned));
-        }
-        let layout = match layout {
-            Some(layout) => layout,
-            None => Layout::recognise(root, &listing)?,
+        let owned = root.to_path_buf();
+        let (name, base, (layout, index)) = if is_folder(root)? {
+            let name = name_of(root)?;
+            let read = Layout::read_folder(root, layout, &name, split)?;
+            (name, owned.clone(), read)
+        } else {
+            let base = root.parent().unwrap_or(Path::new("")).to_path_buf();
+            let name = match root.file_name().is_some_and(|name| name == "meta.json") {
+                true => name_of(&base)?, // they are all called so
+                false => root
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+            };
+            let read = Layout::read_file(root, layout, &base, &name, split)?;
+            (name, base, read)
         };
         let Index {
             mut samples,
             mut orphans,
             masks,
-        } = layout.read(root, listing, &name, split)?;
+        } = index;
         if samples.is_empty() {
             return Err(Error::NoImages {
                 root: owned,
@@ -82,13 +100,34 @@ impl Dataset {
         }
         samples.sort_by(|a, b| a.id.cmp(&b.id));
         orphans.sort();
+        orphans.dedup();
+        let jpeg = samples
+            .iter()
+            .filter_map(|s| s.mask.as_deref())
+            .any(is_jpeg);
         Ok(Dataset {
+            mask_threshold: if jpeg { JPEG_THRESHOLD } else { 0 },
             name,
             root: owned,
+            base,
             layout,
             samples,
             orphans,
         })
+    }
+
+    /// The folder that ids are relative to: the root, or the folder of the list.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The samples as an index that lies in `folder`: layout `jsonl`, a line each. Paths below `folder`
+    /// are relative to it, all others absolute.
+    ///
+    /// # Errors
+    /// A folder that does not exist; a path that is not UTF-8.
+    pub fn to_index(&self, folder: &Path) -> Result<String> {
+        to_lines(self, folder)
     }
 
     /// The categories, sorted.
@@ -131,7 +170,7 @@ impl Dataset {
             let mask = sample
                 .mask
                 .as_ref()
-                .map(|mask| relative_id(&self.root, mask));
+                .map(|mask| relative_id(&self.base, mask));
             field(sample.id.as_bytes());
             field(sample.label.as_str().as_bytes());
             field(mask.unwrap_or_default().as_bytes());
@@ -233,10 +272,9 @@ fn in_turn(lists: Vec<Vec<&str>>) -> Vec<&str> {
         .collect()
 }
 
-fn check_folder(root: &Path) -> Result<()> {
+fn is_folder(root: &Path) -> Result<bool> {
     match fs::metadata(root) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Error::NotAFolder(root.into())),
+        Ok(metadata) => Ok(metadata.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(root.into())),
         Err(source) => Err(Error::Read {
             path: root.into(),
@@ -251,7 +289,8 @@ fn name_of(root: &Path) -> Result<String> {
     if let Some(name) = last(root) {
         return Ok(name);
     }
-    let path = fs::canonicalize(root);
+    let here = root.as_os_str().is_empty();
+    let path = fs::canonicalize(if here { Path::new(".") } else { root });
     let path = path.map_err(|source| Error::Read {
         path: root.into(),
         source,
@@ -291,7 +330,7 @@ mod tests {
         ]);
         let error = |name: &str| Dataset::open(&root.path().join(name), None).unwrap_err();
         assert!(matches!(error("absent"), Error::Missing(_)));
-        assert!(matches!(error("file.png"), Error::NotAFolder(_)));
+        assert!(matches!(error("file.png"), Error::NoList(_)));
         assert!(matches!(error("empty"), Error::Empty(_)));
         assert!(matches!(error("litter"), Error::Empty(_)));
         assert!(matches!(

@@ -13,18 +13,42 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing exists at the root.
-    #[error("dataset folder `{}` does not exist", .0.display())]
+    #[error("dataset `{}` does not exist", .0.display())]
     Missing(PathBuf),
 
-    /// The root is a file.
-    #[error("dataset `{}` is not a folder", .0.display())]
-    NotAFolder(PathBuf),
+    /// The root is a file, and not of a kind that lists images.
+    #[error("dataset `{}` is neither a folder nor a list of images (.csv, .jsonl or .json)", .0.display())]
+    NoList(PathBuf),
+
+    /// The root is a file, and the layout that was asked for is one of folders.
+    #[error("dataset `{}` is not a folder, as layout {layout} demands", path.display())]
+    NotAFolder {
+        /// The root as given.
+        path: PathBuf,
+        /// The layout asked for.
+        layout: Layout,
+    },
+
+    /// A list of images says something that cannot be.
+    #[error("`{}`{}: {reason}", file.display(), line.map_or(String::new(), |line| format!(", line {line}")))]
+    List {
+        /// The list.
+        file: PathBuf,
+        /// The line, from 1, where it has lines.
+        line: Option<u64>,
+        /// What is wrong there.
+        reason: String,
+    },
+
+    /// A path cannot be written into an index.
+    #[error("`{}` is not UTF-8 and cannot be part of an index", .0.display())]
+    NotUtf8(PathBuf),
 
     /// The root holds nothing.
     #[error("dataset folder `{}` is empty", .0.display())]
     Empty(PathBuf),
 
-    /// A folder or file could not be read: permissions, a link that leads nowhere, a failing disk.
+    /// A folder or file could not be read: permissions, a failing disk.
     #[error("cannot read `{}`", path.display())]
     Read {
         /// The folder or file.

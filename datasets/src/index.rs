@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, mem};
 
+use crate::layout::is_normal;
 use crate::listing::{Entry, Listing, stem};
 use crate::{Error, Label, Orphan, Reason, Result, Sample};
 
@@ -18,50 +19,65 @@ pub(crate) struct Index {
 }
 
 /// An image or mask that is there and not empty.
-struct File {
-    name: String,
-    path: PathBuf,
-    bytes: u64,
+#[derive(Debug)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// What all images of one folder have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind<'a> {
+    pub(crate) category: &'a str,
+    /// Not looked at for normal images: theirs is `good`.
+    pub(crate) defect: &'a str,
+    pub(crate) label: Label,
 }
 
 impl Index {
-    /// Adds the images of `folder` as samples of one category and label.
-    pub(crate) fn add_images(
-        &mut self,
-        root: &Path,
-        folder: &Entry,
-        category: &str,
-        label: Label,
-    ) -> Result<()> {
+    /// Adds the images of `folder`: normal or defects of the folder's name.
+    pub(crate) fn add_folder(&mut self, root: &Path, folder: &Entry, category: &str) -> Result<()> {
+        let label = match is_normal(&folder.name) {
+            true => Label::Normal,
+            false => Label::Anomalous,
+        };
+        let kind = Kind {
+            category,
+            defect: &folder.name,
+            label,
+        };
         let images = self.files(Listing::of(&folder.path)?)?;
+        self.add_images(root, images, kind);
+        Ok(())
+    }
+
+    /// Adds images of one kind that lie in one folder.
+    pub(crate) fn add_images(&mut self, root: &Path, images: Vec<File>, kind: Kind<'_>) {
         let mut stems = BTreeMap::<&str, usize>::new();
         for image in &images {
             *stems.entry(stem(&image.name)).or_default() += 1;
         }
         let shared = images.iter().filter(|image| stems[stem(&image.name)] > 1);
         self.list(shared.map(|image| image.path.clone()), Reason::SharedStem);
-        let defect = match label {
+        let defect = match kind.label {
             Label::Normal => "good",
-            Label::Anomalous => &folder.name,
+            Label::Anomalous => kind.defect,
         };
         self.samples.extend(images.into_iter().map(|image| Sample {
             id: relative_id(root, &image.path),
             image: image.path,
             mask: None,
-            category: category.to_string(),
+            category: kind.category.to_string(),
             defect: defect.to_string(),
-            label,
+            label: kind.label,
             image_bytes: image.bytes,
             mask_bytes: 0,
         }));
-        Ok(())
     }
 
-    /// Gives the anomalous samples gathered so far the masks in `folders`.
-    ///
-    /// A mask in the sub-folder `crack` belongs to an image of defect `crack`, a mask outside any
-    /// sub-folder to an image of any defect. `000_mask.png` is the mask of image `000`, and only where
-    /// there is no such image of `000_mask`; any other stem is the image's own.
+    /// Gives the anomalous samples gathered so far the masks in `folders` and in their sub-folders, each
+    /// of which is named after a defect.
     pub(crate) fn add_masks(&mut self, folders: &[Entry]) -> Result<()> {
         let mut masks = Vec::new();
         for folder in folders {
@@ -73,38 +89,52 @@ impl Index {
             }
             masks.extend(self.files(listing)?.into_iter().map(|mask| (None, mask)));
         }
-        self.masks += masks.len();
+        self.pair(masks, "_mask");
+        Ok(())
+    }
 
+    /// Gives the anomalous samples gathered so far their masks, by stem.
+    ///
+    /// A mask with a defect belongs to an image of that defect, one without to an image of any. With the
+    /// suffix `_mask`, `000_mask.png` is the mask of image `000`, and only where there is no such image
+    /// of `000_mask`; any other stem is the image's own.
+    pub(crate) fn pair(&mut self, masks: Vec<(Option<String>, File)>, suffix: &str) {
+        self.masks += masks.len();
         let mut images = BTreeMap::<&str, Vec<usize>>::new();
         for (at, sample) in self.samples.iter().enumerate() {
-            if sample.label == Label::Anomalous {
-                images.entry(sample.stem()).or_default().push(at);
-            }
+            images.entry(sample.stem()).or_default().push(at);
         }
         let mut claims = BTreeMap::<usize, Vec<File>>::new();
         for (defect, mask) in masks {
-            let is_of = |image: usize| match &defect {
-                Some(defect) => *defect == self.samples[image].defect,
-                None => true,
-            };
-            let named = |stem: &str| -> Vec<usize> {
-                let images = images.get(stem).into_iter().flatten().copied();
-                images.filter(|&image| is_of(image)).collect()
-            };
             let whole = stem(&mask.name);
-            let mut fits = whole.strip_suffix("_mask").map(named).unwrap_or_default();
-            if fits.is_empty() {
-                fits = named(whole);
-            }
-            match fits[..] {
-                [image] => claims.entry(image).or_default().push(mask),
-                [] => self
-                    .orphans
-                    .push(Orphan::new(mask.path, Reason::MaskWithoutImage)),
-                _ => self
-                    .orphans
-                    .push(Orphan::new(mask.path, Reason::AmbiguousMask)),
-            }
+            let own = without_suffix(whole, suffix);
+            let named = |label: Label| {
+                let fits = |at: &usize| {
+                    let sample = &self.samples[*at];
+                    let is_of = match (label, &defect) {
+                        (Label::Normal, defect) => defect.as_deref().is_some_and(is_normal),
+                        (Label::Anomalous, None) => true,
+                        (Label::Anomalous, Some(defect)) => *defect == sample.defect,
+                    };
+                    sample.label == label && is_of
+                };
+                let of = |stem: &str| -> Vec<usize> {
+                    let images = images.get(stem).into_iter().flatten();
+                    images.copied().filter(fits).collect()
+                };
+                let fits = own.map(of).unwrap_or_default();
+                if fits.is_empty() { of(whole) } else { fits }
+            };
+            let reason = match named(Label::Anomalous)[..] {
+                [image] => {
+                    claims.entry(image).or_default().push(mask);
+                    continue;
+                }
+                [] if named(Label::Normal).is_empty() => Reason::MaskWithoutImage,
+                [] => Reason::MaskOfNormal,
+                _ => Reason::AmbiguousMask,
+            };
+            self.orphans.push(Orphan::new(mask.path, reason));
         }
         for (image, mut masks) in claims {
             if let [mask] = &mut masks[..] {
@@ -117,7 +147,6 @@ impl Index {
                 );
             }
         }
-        Ok(())
     }
 
     /// Notes what has no place at a level where only certain folders are expected: every image, every
@@ -138,24 +167,40 @@ impl Index {
     }
 
     /// The images or masks of a folder that holds nothing else; whatever else it holds is noted.
-    fn files(&mut self, listing: Listing) -> Result<Vec<File>> {
+    pub(crate) fn files(&mut self, listing: Listing) -> Result<Vec<File>> {
         self.orphans.extend(listing.others);
         self.list(paths(listing.folders), Reason::UnexpectedFolder);
         let mut files = Vec::with_capacity(listing.images.len());
-        for Entry { name, path } in listing.images {
-            match fs::metadata(&path).map(|metadata| metadata.len()) {
-                Ok(0) => self.orphans.push(Orphan::new(path, Reason::EmptyFile)),
-                Ok(bytes) => files.push(File { name, path, bytes }),
-                Err(source) => return Err(Error::Read { path, source }),
-            }
+        for entry in listing.images {
+            files.extend(self.file(entry)?);
         }
         Ok(files)
     }
 
-    fn list(&mut self, paths: impl IntoIterator<Item = PathBuf>, reason: Reason) {
+    /// An image or mask, unless it is empty, which is noted.
+    pub(crate) fn file(&mut self, entry: Entry) -> Result<Option<File>> {
+        let Entry { name, path } = entry;
+        match fs::metadata(&path).map(|metadata| metadata.len()) {
+            Ok(0) => {
+                self.orphans.push(Orphan::new(path, Reason::EmptyFile));
+                Ok(None)
+            }
+            Ok(bytes) => Ok(Some(File { name, path, bytes })),
+            Err(source) => Err(Error::Read { path, source }),
+        }
+    }
+
+    /// Notes several paths for one reason.
+    pub(crate) fn list(&mut self, paths: impl IntoIterator<Item = PathBuf>, reason: Reason) {
         let orphan = |path| Orphan::new(path, reason);
         self.orphans.extend(paths.into_iter().map(orphan));
     }
+}
+
+/// The stem without a suffix that it ends in, in any case; nothing is not a stem.
+pub(crate) fn without_suffix<'a>(stem: &'a str, suffix: &str) -> Option<&'a str> {
+    let (own, end) = stem.split_at_checked(stem.len().checked_sub(suffix.len())?)?;
+    (!own.is_empty() && end.eq_ignore_ascii_case(suffix)).then_some(own)
 }
 
 fn paths(entries: Vec<Entry>) -> impl Iterator<Item = PathBuf> {

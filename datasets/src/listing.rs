@@ -25,7 +25,7 @@ pub(crate) fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-fn is_image(name: &str) -> bool {
+pub(crate) fn is_image(name: &str) -> bool {
     let known = |extension| {
         IMAGE_EXTENSIONS
             .iter()
@@ -35,23 +35,32 @@ fn is_image(name: &str) -> bool {
         .is_some_and(|(_, extension)| known(extension))
 }
 
+/// Whether a mask of this name went through JPEG, which leaves noise around zero.
+pub(crate) fn is_jpeg(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg"))
+}
+
 /// The contents of one folder, each list sorted by name.
 #[derive(Debug)]
 pub(crate) struct Listing {
+    /// The folder itself.
+    pub(crate) path: PathBuf,
     pub(crate) folders: Vec<Entry>,
     pub(crate) images: Vec<Entry>,
-    /// Files that are not images, and names that are not UTF-8.
+    /// Files that are not images, names that are not UTF-8, links that cannot be followed.
     pub(crate) others: Vec<Orphan>,
 }
 
 impl Listing {
-    /// Lists `folder`. Links are followed, hidden files and litter are left out.
+    /// Lists `folder`. Links are followed, but not in circles; hidden files and litter are left out.
     pub(crate) fn of(folder: &Path) -> Result<Listing> {
         let at = |path: &Path| {
             let path = path.to_path_buf();
             move |source| Error::Read { path, source }
         };
         let mut listing = Listing {
+            path: folder.to_path_buf(),
             folders: vec![],
             images: vec![],
             others: vec![],
@@ -68,7 +77,20 @@ impl Listing {
             }
             let mut kind = entry.file_type().map_err(at(&path))?;
             if kind.is_symlink() {
-                kind = fs::metadata(&path).map_err(at(&path))?.file_type();
+                let target = fs::metadata(&path);
+                kind = match target {
+                    Ok(target) if !(target.is_dir() && leads_up(&path, folder)) => {
+                        target.file_type()
+                    }
+                    Ok(_) => {
+                        listing.others.push(Orphan::new(path, Reason::LinkLoop));
+                        continue;
+                    }
+                    Err(_) => {
+                        listing.others.push(Orphan::new(path, Reason::BrokenLink));
+                        continue;
+                    }
+                };
             }
             let entry = Entry { name, path };
             if kind.is_dir() {
@@ -91,6 +113,13 @@ impl Listing {
         self.folders.is_empty() && self.images.is_empty() && self.others.is_empty()
     }
 
+    /// The sub-folder of this name in any case.
+    pub(crate) fn folder(&self, name: &str) -> Option<&Entry> {
+        self.folders
+            .iter()
+            .find(|f| f.name.eq_ignore_ascii_case(name))
+    }
+
     /// The contents in words, for an error.
     pub(crate) fn describe(&self) -> String {
         const SHOWN: usize = 6;
@@ -110,6 +139,14 @@ impl Listing {
             "{}, {images} images, {others} other files",
             folders.join(", ")
         )
+    }
+}
+
+/// Whether the link leads to the folder it lies in or to one above it.
+fn leads_up(link: &Path, folder: &Path) -> bool {
+    match (fs::canonicalize(link), fs::canonicalize(folder)) {
+        (Ok(target), Ok(folder)) => folder.starts_with(target),
+        _ => false, // it can be listed all the same
     }
 }
 
@@ -185,23 +222,28 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_and_a_loop_is_an_error_that_names_it() {
+    fn links_are_followed_but_not_in_circles() {
         use std::os::unix::fs::symlink;
         let root = tree(&["a/x.png"]);
-        symlink(root.path().join("a/x.png"), root.path().join("l.png")).unwrap();
-        symlink(root.path().join("a"), root.path().join("b")).unwrap();
+        let at = |name: &str| root.path().join(name);
+        symlink(at("a/x.png"), at("l.png")).unwrap();
+        symlink(at("a"), at("b")).unwrap();
+        symlink(at("good"), at("good")).unwrap();
+        symlink(at("nowhere"), at("gone.png")).unwrap();
+        symlink(root.path(), at("up")).unwrap();
         let listing = Listing::of(root.path()).unwrap();
         assert_eq!(
             (names(&listing.images), names(&listing.folders)),
             (vec!["l.png"], vec!["a", "b"])
         );
-
-        let looped = root.path().join("good");
-        symlink(&looped, &looped).unwrap();
-        let error = Listing::of(root.path()).unwrap_err();
-        assert!(
-            matches!(&error, Error::Read { path, .. } if *path == looped),
-            "{error}"
+        let orphan = |name, reason| Orphan::new(at(name), reason);
+        assert_eq!(
+            listing.others,
+            [
+                orphan("gone.png", Reason::BrokenLink),
+                orphan("good", Reason::BrokenLink),
+                orphan("up", Reason::LinkLoop),
+            ]
         );
     }
 }

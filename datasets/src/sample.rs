@@ -18,6 +18,32 @@ pub enum Label {
 }
 
 impl Label {
+    /// The label that a word means: `normal`, `good`, `ok`, `no`, `false` and `0`, or `anomalous`,
+    /// `anomaly`, `abnormal`, `bad`, `defect`, `defective`, `ko`, `ng`, `yes`, `true` and `1`, in any
+    /// case.
+    pub fn from_word(word: &str) -> Option<Label> {
+        const NORMAL: [&str; 6] = ["normal", "good", "ok", "no", "false", "0"];
+        const ANOMALOUS: [&str; 11] = [
+            "anomalous",
+            "anomaly",
+            "abnormal",
+            "bad",
+            "defect",
+            "defective",
+            "ko",
+            "ng",
+            "yes",
+            "true",
+            "1",
+        ];
+        let is = |known: &&str| known.eq_ignore_ascii_case(word.trim());
+        if NORMAL.iter().any(is) {
+            Some(Label::Normal)
+        } else {
+            ANOMALOUS.iter().any(is).then_some(Label::Anomalous)
+        }
+    }
+
     /// The label as a word: `normal` or `anomalous`.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -102,16 +128,57 @@ pub enum Reason {
     MaskWithoutImage,
     /// A mask that fits several images, or one of several masks that fit one image.
     AmbiguousMask,
+    /// A mask that a list gives to an image of another name.
+    MaskOfAnotherName,
+    /// A mask of a normal image, which needs none.
+    MaskOfNormal,
+    /// A file that says what is anomalous in an image and cannot be understood.
+    UnreadableMask,
+    /// An image of which nothing says whether it is normal.
+    UnknownLabel,
+    /// A file that a list names and that is not there.
+    MissingFile,
+    /// An image or mask that no list names.
+    Unlisted,
     /// A file among the images or masks whose extension is none of [`crate::IMAGE_EXTENSIONS`].
     NotAnImage,
     /// An image or mask of zero bytes.
     EmptyFile,
     /// A name that is not UTF-8 and so cannot be part of an id.
     NameNotUtf8,
+    /// A link that leads nowhere.
+    BrokenLink,
+    /// A link to the folder it lies in or to one above: followed, it would never end.
+    LinkLoop,
     /// An image outside the folders that give a label.
     Unlabelled,
     /// A folder that has no place in the layout; it was not read.
     UnexpectedFolder,
+}
+
+impl Reason {
+    /// Whether something that belongs to the dataset is lost or in doubt, not merely left aside.
+    pub fn is_problem(self) -> bool {
+        match self {
+            Reason::ImageWithoutMask
+            | Reason::MaskWithoutImage
+            | Reason::AmbiguousMask
+            | Reason::MaskOfAnotherName
+            | Reason::UnreadableMask
+            | Reason::UnknownLabel
+            | Reason::MissingFile
+            | Reason::EmptyFile
+            | Reason::NameNotUtf8
+            | Reason::BrokenLink => true,
+            Reason::SharedStem
+            | Reason::MaskOfNormal
+            | Reason::Unlisted
+            | Reason::NotAnImage
+            | Reason::LinkLoop
+            | Reason::Unlabelled
+            | Reason::UnexpectedFolder => false,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -121,9 +188,17 @@ impl fmt::Display for Reason {
             Reason::SharedStem => "another image has the same name but for the extension",
             Reason::MaskWithoutImage => "mask without an anomalous image of that name",
             Reason::AmbiguousMask => "mask that cannot be paired with one image",
+            Reason::MaskOfAnotherName => "mask that is listed for an image of another name",
+            Reason::MaskOfNormal => "mask of a normal image",
+            Reason::UnreadableMask => "mask that cannot be understood",
+            Reason::UnknownLabel => "nothing says whether this image is normal",
+            Reason::MissingFile => "listed, but not there",
+            Reason::Unlisted => "in no list",
             Reason::NotAnImage => "not an image by its extension",
             Reason::EmptyFile => "file of zero bytes",
             Reason::NameNotUtf8 => "name is not UTF-8",
+            Reason::BrokenLink => "link that leads nowhere",
+            Reason::LinkLoop => "link to a folder above itself",
             Reason::Unlabelled => "image outside the folders that give a label",
             Reason::UnexpectedFolder => "folder without a place in the layout",
         })

@@ -22,7 +22,7 @@ Use         predict      score images, folders or standard input
 Make        train        train an adapter in two stages
             eval         measure an adapter on datasets
             experiment   train and measure the variants of a plan
-            datasets     draw a dataset for trials
+            datasets     list, check, prepare and draw datasets
 
 Look after  info         describe an adapter, backbone, run, dataset or image
             config       show, check or write settings
@@ -106,7 +106,7 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Train and measure every variant of a plan, and tabulate them beside the paper's figures
     Experiment(Experiment),
-    /// Draw a dataset for trials
+    /// List, check, prepare and draw datasets
     #[command(subcommand)]
     Datasets(Datasets),
     /// Describe an adapter, backbone, run, dataset or image
@@ -225,8 +225,9 @@ pub(crate) struct Settings {
 /// `mpama train`.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// Dataset to learn from: a folder with normal and anomalous images, and masks
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Dataset to learn from: a folder with normal and anomalous images, and masks; or a list of them
+    /// (.csv, .jsonl, or AnomalyCLIP's meta.json)
+    #[arg(long, value_name = "DATASET", value_hint = ValueHint::AnyPath)]
     pub(crate) data: Option<PathBuf>,
 
     /// Folder of a CLIP in the Hugging Face layout
@@ -243,7 +244,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub(crate) resume: Option<PathBuf>,
 
-    /// How the dataset's folders are arranged: mvtec, yes-no or folder; recognised if not given
+    /// How the dataset's files are arranged (`mpama datasets list`); recognised if not given
     #[arg(long, value_name = "LAYOUT")]
     pub(crate) layout: Option<String>,
 
@@ -277,12 +278,12 @@ pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) model: Model,
 
-    /// Datasets to measure on
-    #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
-    #[arg(value_hint = ValueHint::DirPath)]
+    /// Datasets to measure on: folders, or lists of images (.csv, .jsonl, or AnomalyCLIP's meta.json)
+    #[arg(long, required = true, num_args = 1.., value_name = "DATASET")]
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) data: Vec<PathBuf>,
 
-    /// How the datasets' folders are arranged: mvtec, yes-no or folder; recognised if not given
+    /// How the datasets' files are arranged (`mpama datasets list`); recognised if not given
     #[arg(long, value_name = "LAYOUT")]
     pub(crate) layout: Option<String>,
 
@@ -352,8 +353,42 @@ pub(crate) struct Experiment {
 /// `mpama datasets`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Datasets {
+    /// List the datasets of the paper, and the layouts that can be read
+    List,
+    /// Look through a dataset: what it is, and what is missing, damaged or mismatched
+    Check(Check),
+    /// Write a list of a dataset's images that every command reads; no file is moved
+    Prepare(Prepare),
     /// Draw images of things and their defects, with exact masks, in MVTec AD's layout
     Synth(Synth),
+}
+
+/// `mpama datasets check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Dataset: a folder, or a list of images; exit code 1 if something is wrong with it
+    #[arg(value_name = "DATASET", value_hint = ValueHint::AnyPath)]
+    pub(crate) data: PathBuf,
+
+    /// How its files are arranged (`mpama datasets list`); recognised if not given
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) layout: Option<String>,
+}
+
+/// `mpama datasets prepare`.
+#[derive(Debug, Args)]
+pub(crate) struct Prepare {
+    /// Dataset: a folder, or a list of images
+    #[arg(value_name = "DATASET", value_hint = ValueHint::AnyPath)]
+    pub(crate) data: PathBuf,
+
+    /// List to write, NAME.jsonl; beside the dataset if not given
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// How its files are arranged (`mpama datasets list`); recognised if not given
+    #[arg(long, value_name = "LAYOUT")]
+    pub(crate) layout: Option<String>,
 }
 
 /// `mpama datasets synth`.

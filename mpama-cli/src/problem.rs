@@ -60,6 +60,9 @@ pub(crate) enum Mistake {
     /// A file that would be overwritten.
     #[error("`{}` is there already", shown(path))]
     Exists { path: PathBuf },
+    /// A list that would not be recognised by its name.
+    #[error("`{}` is no name of a list: it has to end in .jsonl", shown(path))]
+    NotJsonl { path: PathBuf },
     /// A category that cannot be drawn.
     #[error("nothing draws a category `{name}`")]
     UnknownCategory {

@@ -87,8 +87,10 @@ pub struct DataConfig {
     /// At most this many images of each category, half of them normal; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Mask values above it are anomalous, 0 to 255.
-    pub mask_threshold: u8,
+    /// Mask values above it are anomalous, 0 to 255; absent: what suits the dataset's masks
+    /// ([`mpama_datasets::Dataset::mask_threshold`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_threshold: Option<u8>,
     /// Turn images as their EXIF orientation says. The field's code does not.
     pub exif_orientation: bool,
 }
@@ -100,7 +102,7 @@ impl Default for DataConfig {
             layout: None,
             categories: Vec::new(),
             limit: None,
-            mask_threshold: 0,
+            mask_threshold: None,
             exif_orientation: false,
         }
     }

@@ -222,7 +222,7 @@ fn a_cache_made_for_something_else_is_refused_by_part() {
     let _ = run(&config, &home.path().join("a"), Start::Fresh, |_, _| {}).unwrap();
 
     config.model.vision.class_ln_post = true;
-    config.data.mask_threshold = 9;
+    config.data.mask_threshold = Some(9);
     let error = run(&config, &home.path().join("b"), Start::Fresh, |_, _| {}).unwrap_err();
     match &error {
         Error::CacheMismatch { differences, .. } => {
@@ -238,7 +238,7 @@ fn a_cache_made_for_something_else_is_refused_by_part() {
 
     // Another image: another index.
     config.model.vision.class_ln_post = false;
-    config.data.mask_threshold = 0;
+    config.data.mask_threshold = None;
     draw(data.path(), &["mat"], 4, 3);
     let error = run(&config, &home.path().join("c"), Start::Fresh, |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("`dataset`"), "{error}");

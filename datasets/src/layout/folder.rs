@@ -1,31 +1,29 @@
 //! A user's own folder: one sub-folder of normal images, one per defect, perhaps one of masks.
 
-use std::path::Path;
-
-use super::is_normal;
+use super::{Place, Reader, Shape, is_normal};
+use crate::Result;
 use crate::index::Index;
-use crate::listing::{Entry, Listing};
-use crate::{Label, Result};
+use crate::listing::Entry;
 
-pub(super) const SHAPE: &str = "`good/`, `normal/` or `ok/`, and a folder per defect";
+pub(super) const SHAPE: Shape = Shape {
+    name: "folder",
+    words: "`good/`, `normal/` or `ok/`, and a folder per defect",
+    divided: false,
+    reader: Reader::Folder {
+        // a folder of defects alone is read when it is asked for by name
+        recognises: |root| Ok(root.folders.iter().any(|f| is_normal(&f.name))),
+        read,
+    },
+};
 
-/// By the folder of normal images. A folder of defects alone is read when it is asked for by name.
-pub(super) fn recognises(root: &Listing) -> bool {
-    root.folders.iter().any(is_normal)
-}
-
-pub(super) fn read(root: &Path, mut listing: Listing, name: &str) -> Result<Option<Index>> {
+fn read(place: Place<'_>) -> Result<Option<Index>> {
+    let mut listing = place.listing;
     let mut index = Index::default();
     let (masks, labels): (Vec<_>, Vec<_>) = std::mem::take(&mut listing.folders)
         .into_iter()
         .partition(is_masks);
     for folder in &labels {
-        let label = if is_normal(folder) {
-            Label::Normal
-        } else {
-            Label::Anomalous
-        };
-        index.add_images(root, folder, name, label)?;
+        index.add_folder(place.root, folder, place.name)?;
     }
     index.add_masks(&masks)?;
     index.add_strays(listing);

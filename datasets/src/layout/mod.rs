@@ -1,7 +1,16 @@
-//! The folder shapes a dataset can have: one file each, and the table that names them.
+//! The shapes a dataset can have on disk: one file each, and the table that names them.
 
+mod csv;
+mod dagm;
 mod folder;
+mod head_ct;
+mod images_masks;
+mod isic;
+mod jsonl;
+mod kolektor;
+mod meta;
 mod mvtec;
+mod visa;
 mod yes_no;
 
 use std::fmt;
@@ -11,8 +20,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::index::Index;
-use crate::listing::{Entry, Listing};
+use crate::listing::Listing;
 use crate::{Error, Result};
+
+pub(crate) use jsonl::to_lines;
 
 /// How a dataset lies on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,12 +33,35 @@ pub enum Layout {
     /// `<category>/ground_truth/<defect>/<stem>_mask.*` or `<stem>.*`. A single category's folder,
     /// with `test` directly in the root, will do. `ok` (BTAD) and `normal` mean `good`.
     Mvtec,
+    /// VisA as published: `split_csv/1cls.csv` names images and masks in `<category>/Data/`.
+    Visa,
+    /// DAGM 2007: `<class>/{Train,Test}/0001.PNG`, anomalous where `Label/0001_label.PNG` is its mask.
+    Dagm,
+    /// KolektorSDD as published: `kos01/Part0.jpg` beside `Part0_label.bmp`; an image is normal if its
+    /// label is black.
+    Kolektor,
+    /// ISIC 2016: images anywhere in the first three levels of folders, each with its mask
+    /// `<stem>_Segmentation.*`, all anomalous.
+    Isic,
+    /// Polyps: `images/*` (or `Original`) and `masks/*` (or `Ground Truth`) of the same stem, all
+    /// anomalous.
+    ImagesMasks,
+    /// HeadCT as Kaggle packs it: `labels.csv` with the columns `id` and `hemorrhage`, and numbered
+    /// images.
+    HeadCt,
     /// `yes/*` and `no/*`, without masks: does the image show a defect?
     YesNo,
     /// A folder of one's own: `good/*` (or `normal`, `ok`) and any other sub-folder as a defect of
     /// that name. Masks are optional, in `ground_truth/` or `masks/`, by stem or `<stem>_mask`, in a
     /// sub-folder per defect or without one.
     Folder,
+    /// `meta.json` as AnomalyCLIP and its relatives write it. Given as a file, or found in a folder of
+    /// no other layout.
+    Meta,
+    /// A table of images, a file: columns `image`, `label`, `mask`, `category`, `defect`, `split`.
+    Csv,
+    /// A JSON object for each image on a line of its own, a file: keys as the columns of `csv`.
+    Jsonl,
 }
 
 /// Which part of a divided dataset to read.
@@ -44,88 +78,241 @@ pub enum Split {
     Train,
 }
 
+/// What a layout's file says about it.
+struct Shape {
+    name: &'static str,
+    /// What must lie in the root, in words.
+    words: &'static str,
+    /// Whether it has a train split beside the test split.
+    divided: bool,
+    reader: Reader,
+}
+
+/// How a layout is recognised and read. `None` for a folder without the shape.
+enum Reader {
+    Folder {
+        recognises: fn(&Listing) -> Result<bool>,
+        read: fn(Place<'_>) -> Result<Option<Index>>,
+    },
+    /// One file lists the images.
+    List {
+        /// In lower case.
+        extension: &'static str,
+        read: fn(&List<'_>) -> Result<Index>,
+    },
+}
+
+/// A folder to be read.
+struct Place<'a> {
+    /// What ids are relative to.
+    root: &'a Path,
+    listing: Listing,
+    /// The category where there is only one.
+    name: &'a str,
+    split: Split,
+}
+
+/// A list to be read.
+struct List<'a> {
+    file: &'a Path,
+    /// The folder that its paths are relative to.
+    root: &'a Path,
+    /// The category of images without one.
+    name: &'a str,
+    split: Split,
+}
+
 impl Layout {
     /// Every layout.
-    pub const ALL: [Layout; 3] = [Layout::Mvtec, Layout::YesNo, Layout::Folder];
+    pub const ALL: [Layout; 12] = [
+        Layout::Mvtec,
+        Layout::Visa,
+        Layout::Dagm,
+        Layout::Kolektor,
+        Layout::Isic,
+        Layout::ImagesMasks,
+        Layout::HeadCt,
+        Layout::YesNo,
+        Layout::Folder,
+        Layout::Meta,
+        Layout::Csv,
+        Layout::Jsonl,
+    ];
 
-    /// The name: `mvtec`, `yes-no` or `folder`.
-    pub fn as_str(&self) -> &'static str {
+    fn shape(self) -> &'static Shape {
         match self {
-            Layout::Mvtec => "mvtec",
-            Layout::YesNo => "yes-no",
-            Layout::Folder => "folder",
+            Layout::Mvtec => &mvtec::SHAPE,
+            Layout::Visa => &visa::SHAPE,
+            Layout::Dagm => &dagm::SHAPE,
+            Layout::Kolektor => &kolektor::SHAPE,
+            Layout::Isic => &isic::SHAPE,
+            Layout::ImagesMasks => &images_masks::SHAPE,
+            Layout::HeadCt => &head_ct::SHAPE,
+            Layout::YesNo => &yes_no::SHAPE,
+            Layout::Folder => &folder::SHAPE,
+            Layout::Meta => &meta::SHAPE,
+            Layout::Csv => &csv::SHAPE,
+            Layout::Jsonl => &jsonl::SHAPE,
         }
+    }
+
+    /// The name, such as `mvtec` or `yes-no`.
+    pub fn as_str(&self) -> &'static str {
+        self.shape().name
     }
 
     /// What must lie in the root, in words.
-    fn shape(self) -> &'static str {
-        match self {
-            Layout::Mvtec => mvtec::SHAPE,
-            Layout::YesNo => yes_no::SHAPE,
-            Layout::Folder => folder::SHAPE,
-        }
+    pub fn words(self) -> &'static str {
+        self.shape().words
     }
 
-    fn recognises(self, root: &Listing) -> Result<bool> {
-        match self {
-            Layout::Mvtec => mvtec::recognises(root),
-            Layout::YesNo => Ok(yes_no::recognises(root)),
-            Layout::Folder => Ok(folder::recognises(root)),
-        }
+    /// Whether a file lists the images, and the folders around it do not matter.
+    pub fn is_list(self) -> bool {
+        matches!(self.shape().reader, Reader::List { .. })
     }
 
-    /// The one layout whose shape the folder has.
-    pub(crate) fn recognise(root: &Path, listing: &Listing) -> Result<Layout> {
+    /// The layout of a file that lists images, by its extension: `.json`, `.csv` or `.jsonl`.
+    pub fn of_file(path: &Path) -> Option<Layout> {
+        let found = path.extension()?;
+        let is = |layout: &Layout| match layout.shape().reader {
+            Reader::List { extension, .. } => found.eq_ignore_ascii_case(extension),
+            Reader::Folder { .. } => false,
+        };
+        Layout::ALL.into_iter().find(is)
+    }
+
+    /// The layouts whose shape the folder has. Where the shape of one is a special case of another's,
+    /// only the special one.
+    fn fitting(listing: &Listing) -> Result<Vec<Layout>> {
         let mut layouts = Vec::new();
         for layout in Layout::ALL {
-            if layout.recognises(listing)? {
+            if let Reader::Folder { recognises, .. } = layout.shape().reader
+                && recognises(listing)?
+            {
                 layouts.push(layout);
             }
         }
-        let root = root.to_path_buf();
-        match layouts[..] {
-            [layout] => Ok(layout),
-            [] => Err(Error::Unrecognised {
-                root,
-                expected: Layout::ALL
-                    .map(|l| format!("{l} ({})", l.shape()))
-                    .join(", "),
-                found: listing.describe(),
-            }),
-            _ => Err(Error::Ambiguous { root, layouts }),
+        if layouts.contains(&Layout::Isic) {
+            layouts.retain(|l| *l != Layout::Mvtec); // a common repackaging has `test/` folders
         }
+        // written by others beside the images, and paired by position: the last resort
+        if layouts.is_empty() && meta::in_folder(&listing.path).is_file() {
+            layouts.push(Layout::Meta);
+        }
+        Ok(layouts)
     }
 
-    /// Reads the folder as this layout; `name` is the category where there is only one. A mismatch is
-    /// an error, a layout without one image is not.
-    pub(crate) fn read(
-        self,
+    /// The one layout whose shape the folder has.
+    fn recognise(root: &Path, listing: &Listing) -> Result<Layout> {
+        let layouts = Layout::fitting(listing)?;
+        if let [layout] = layouts[..] {
+            return Ok(layout);
+        }
+        let root = root.to_path_buf();
+        if !layouts.is_empty() {
+            return Err(Error::Ambiguous { root, layouts });
+        }
+        if listing.is_empty() {
+            return Err(Error::Empty(root));
+        }
+        let words = |l: Layout| format!("{l} ({})", l.shape().words);
+        Err(Error::Unrecognised {
+            root,
+            expected: Layout::ALL.map(words).join(", "),
+            found: listing.describe() + &one_level_down(listing),
+        })
+    }
+
+    /// Reads the folder `root` as the layout given or recognised; `name` is the category where there is
+    /// only one. A mismatch is an error, a layout without one image is not.
+    pub(crate) fn read_folder(
         root: &Path,
-        listing: Listing,
+        layout: Option<Layout>,
         name: &str,
         split: Split,
-    ) -> Result<Index> {
-        let found = listing.describe();
-        let index = match (self, split) {
-            (Layout::Mvtec, _) => mvtec::read(root, listing, name, split)?,
-            (Layout::YesNo, Split::Test) => yes_no::read(root, listing, name)?,
-            (Layout::Folder, Split::Test) => folder::read(root, listing, name)?,
-            (Layout::YesNo | Layout::Folder, Split::Train) => {
-                return Err(Error::NoSplit {
-                    root: root.to_path_buf(),
-                    layout: self,
-                    split,
-                });
-            }
+    ) -> Result<(Layout, Index)> {
+        let listing = Listing::of(root)?;
+        let layout = match layout {
+            Some(layout) => layout,
+            None => Layout::recognise(root, &listing)?,
         };
-        index.ok_or_else(|| Error::Mismatch {
+        let shape = layout.shape();
+        let mismatch = |found| Error::Mismatch {
+            root: root.to_path_buf(),
+            layout,
+            split,
+            expected: shape.words,
+            found,
+        };
+        layout.check_split(root, split)?;
+        let found = listing.describe();
+        let index = match shape.reader {
+            Reader::Folder { read, .. } => read(Place {
+                root,
+                listing,
+                name,
+                split,
+            })?,
+            Reader::List { .. } if layout == Layout::Meta => {
+                let file = meta::in_folder(root);
+                let (_, index) = Layout::read_file(&file, Some(layout), root, name, split)?;
+                Some(index)
+            }
+            Reader::List { .. } => None, // a table has no name by which to find it in a folder
+        };
+        Ok((layout, index.ok_or_else(|| mismatch(found))?))
+    }
+
+    /// Reads the file `file`, which lists images by paths relative to `root`.
+    pub(crate) fn read_file(
+        file: &Path,
+        layout: Option<Layout>,
+        root: &Path,
+        name: &str,
+        split: Split,
+    ) -> Result<(Layout, Index)> {
+        let Some(layout) = layout.or_else(|| Layout::of_file(file)) else {
+            return Err(Error::NoList(file.to_path_buf()));
+        };
+        let Reader::List { read, .. } = layout.shape().reader else {
+            return Err(Error::NotAFolder {
+                path: file.to_path_buf(),
+                layout,
+            });
+        };
+        let list = List {
+            file,
+            root,
+            name,
+            split,
+        };
+        Ok((layout, read(&list)?))
+    }
+
+    fn check_split(self, root: &Path, split: Split) -> Result<()> {
+        if split == Split::Test || self.shape().divided {
+            return Ok(());
+        }
+        Err(Error::NoSplit {
             root: root.to_path_buf(),
             layout: self,
             split,
-            expected: self.shape(),
-            found,
         })
     }
+}
+
+/// Archives often hold the dataset in a folder of its own: says so of sub-folders that have a layout.
+fn one_level_down(listing: &Listing) -> String {
+    const LOOKED_AT: usize = 20;
+    let mut text = String::new();
+    for folder in listing.folders.iter().take(LOOKED_AT) {
+        // a hint: folders that cannot be read are not worth an error
+        let fitting = Listing::of(&folder.path).and_then(|inner| Layout::fitting(&inner));
+        if let Ok([layout]) = fitting.as_deref() {
+            text += &format!("; `{}/` in it is {layout}", folder.name);
+        }
+    }
+    text
 }
 
 impl Split {
@@ -166,132 +353,11 @@ impl FromStr for Layout {
 }
 
 /// Whether a folder of this name holds normal images: `good`, `normal` or `ok` in any case.
-fn is_normal(folder: &Entry) -> bool {
+pub(crate) fn is_normal(folder: &str) -> bool {
     ["good", "normal", "ok"]
         .iter()
-        .any(|name| name.eq_ignore_ascii_case(&folder.name))
+        .any(|name| name.eq_ignore_ascii_case(folder))
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::Dataset;
-    use crate::fake::tree;
-
-    #[test]
-    fn one_name_in_words_files_and_arguments() {
-        for layout in Layout::ALL {
-            assert_eq!(layout.to_string().parse::<Layout>().unwrap(), layout);
-            assert_eq!(
-                serde_json::to_string(&layout).unwrap(),
-                format!("\"{layout}\"")
-            );
-        }
-        let error = "visa".parse::<Layout>().unwrap_err().to_string();
-        assert_eq!(error, "`visa` is not one of mvtec, yes-no, folder");
-    }
-
-    #[test]
-    fn recognises_each_layout() {
-        for (files, layout) in [
-            (["bottle/test/good/0.png", "readme.txt"], Layout::Mvtec),
-            (["test/good/0.png", "readme.txt"], Layout::Mvtec),
-            (
-                ["bottle/train/good/0.png", "bottle/test/crack/0.png"],
-                Layout::Mvtec,
-            ),
-            (["Yes/0.png", "no/0.png"], Layout::YesNo),
-            (["OK/0.png", "crack/0.png"], Layout::Folder),
-            (["good/0.png", "test/0.png"], Layout::Folder), // a defect that is called `test`
-        ] {
-            assert_eq!(
-                Dataset::open(tree(&files).path(), None).unwrap().layout,
-                layout,
-                "{files:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_folder_of_no_layout_is_described() {
-        let files = [
-            "a/0.png", "b/0.png", "c/", "d/", "e/", "f/", "g/", "h/", "0.png", "1.png", "x.csv",
-        ];
-        let root = tree(&files);
-        let error = Dataset::open(root.path(), None).unwrap_err();
-        assert!(matches!(error, Error::Unrecognised { .. }));
-        let text = error.to_string();
-        for part in [
-            "mvtec (`test/<good or defect>/` or `<category>/test/<good or defect>/`)",
-            "yes-no (`yes/` and `no/`)",
-            "folder (`good/`, `normal/` or `ok/`, and a folder per defect)",
-            "found `a/`, `b/`, `c/`, `d/`, `e/`, `f/`, 2 more folders, 2 images, 1 other files",
-            &root.path().display().to_string(),
-        ] {
-            assert!(text.contains(part), "{part:?} is not in {text}");
-        }
-        let flat = tree(&["0.png"]);
-        let text = Dataset::open(flat.path(), None).unwrap_err().to_string();
-        assert!(
-            text.ends_with("found no folder, 1 images, 0 other files"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_folder_of_two_layouts_is_read_only_when_told_which() {
-        let root = tree(&["yes/0.png", "no/0.png", "good/0.png"]);
-        let error = Dataset::open(root.path(), None).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("could be read as yes-no and as folder"),
-            "{error}"
-        );
-        assert_eq!(
-            Dataset::open(root.path(), Some(Layout::YesNo))
-                .unwrap()
-                .samples
-                .len(),
-            2
-        );
-        assert_eq!(
-            Dataset::open(root.path(), Some(Layout::Folder))
-                .unwrap()
-                .samples
-                .len(),
-            3
-        );
-    }
-
-    #[test]
-    fn the_wrong_layout_is_an_error_that_says_what_was_found() {
-        let root = tree(&["good/0.png", "crack/0.png"]);
-        for layout in [Layout::Mvtec, Layout::YesNo] {
-            let error = Dataset::open(root.path(), Some(layout)).unwrap_err();
-            assert!(
-                matches!(error, Error::Mismatch { layout: l, .. } if l == layout),
-                "{error}"
-            );
-            assert!(
-                error.to_string().contains("found `crack/`, `good/`"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_a_divided_layout_has_a_train_split() {
-        let root = tree(&["good/0.png"]);
-        let error = Dataset::open_split(root.path(), None, Split::Train).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::NoSplit {
-                layout: Layout::Folder,
-                split: Split::Train,
-                ..
-            }
-        ));
-    }
-}
+mod tests;

@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use super::{Split, is_normal};
+use super::{Place, Reader, Shape, Split};
+use crate::Result;
 use crate::index::Index;
 use crate::listing::{Entry, Listing};
-use crate::{Label, Result};
 
-pub(super) const SHAPE: &str = "`test/<good or defect>/` or `<category>/test/<good or defect>/`";
+pub(super) const SHAPE: Shape = Shape {
+    name: "mvtec",
+    words: "`test/<good or defect>/` or `<category>/test/<good or defect>/`",
+    divided: true,
+    reader: Reader::Folder { recognises, read },
+};
 
-pub(super) fn recognises(root: &Listing) -> Result<bool> {
+fn recognises(root: &Listing) -> Result<bool> {
     if is_category(root)? {
         return Ok(true);
     }
@@ -21,12 +26,13 @@ pub(super) fn recognises(root: &Listing) -> Result<bool> {
     Ok(false)
 }
 
-pub(super) fn read(
-    root: &Path,
-    listing: Listing,
-    name: &str,
-    split: Split,
-) -> Result<Option<Index>> {
+fn read(place: Place<'_>) -> Result<Option<Index>> {
+    let Place {
+        root,
+        listing,
+        name,
+        split,
+    } = place;
     let mut index = Index::default();
     if is_category(&listing)? {
         let found = read_category(&mut index, root, listing, name, split)?;
@@ -77,12 +83,7 @@ fn read_category(
     let mut labels = Listing::of(&folder.path)?;
     let mut part = Index::default();
     for folder in std::mem::take(&mut labels.folders) {
-        let label = if is_normal(&folder) {
-            Label::Normal
-        } else {
-            Label::Anomalous
-        };
-        part.add_images(root, &folder, name, label)?;
+        part.add_folder(root, &folder, name)?;
     }
     part.add_strays(labels);
     let (masks, others): (Vec<_>, Vec<_>) = category
@@ -179,7 +180,7 @@ mod tests {
             "UnexpectedFolder downloads",
             "UnexpectedFolder nut/ground_truth/bent/deep",
             "MaskWithoutImage nut/ground_truth/gone/0_mask.png",
-            "MaskWithoutImage nut/ground_truth/good/0_mask.png",
+            "MaskOfNormal nut/ground_truth/good/0_mask.png",
             "UnexpectedFolder nut/heatmaps",
             "Unlabelled nut/stray.png",
             "NotAnImage nut/test/good/0.txt",

@@ -1,27 +1,41 @@
 //! Two folders, `yes` and `no`, without masks: BrainMRI and Br35H as Kaggle packs them.
 
-use std::path::Path;
-
-use crate::index::Index;
+use super::{Place, Reader, Shape};
+use crate::index::{Index, Kind};
 use crate::listing::{Entry, Listing};
 use crate::{Label, Result};
 
-pub(super) const SHAPE: &str = "`yes/` and `no/`";
+pub(super) const SHAPE: Shape = Shape {
+    name: "yes-no",
+    words: "`yes/` and `no/`",
+    divided: false,
+    reader: Reader::Folder {
+        recognises: |root| Ok(recognises(root)),
+        read,
+    },
+};
 
-pub(super) fn recognises(root: &Listing) -> bool {
+fn recognises(root: &Listing) -> bool {
     let has = |label| root.folders.iter().any(|f| label_of(f) == Some(label));
     has(Label::Anomalous) && has(Label::Normal)
 }
 
-/// Other folders (Br35H's archive has unlabelled images in `pred/`) are not read: taken for defects,
-/// they would spoil the labels.
-pub(super) fn read(root: &Path, mut listing: Listing, name: &str) -> Result<Option<Index>> {
+/// Other folders are not read: Br35H's archive has unlabelled images in `pred/`, BrainMRI's a copy of
+/// everything in a folder of its own. Taken for defects, they would spoil the labels.
+fn read(place: Place<'_>) -> Result<Option<Index>> {
+    let mut listing = place.listing;
     let mut index = Index::default();
     let mut found = false;
     for folder in std::mem::take(&mut listing.folders) {
         match label_of(&folder) {
             Some(label) => {
-                index.add_images(root, &folder, name, label)?;
+                let images = index.files(Listing::of(&folder.path)?)?;
+                let kind = Kind {
+                    category: place.name,
+                    defect: &folder.name,
+                    label,
+                };
+                index.add_images(place.root, images, kind);
                 found = true;
             }
             None => listing.folders.push(folder),

@@ -8,7 +8,7 @@ use mpama_core::Adapter;
 use mpama_core::adapter::CONFIG_FILE;
 use mpama_core::clip::Checkpoint;
 use mpama_core::preprocess::{Orientation, Picture};
-use mpama_datasets::Dataset;
+use mpama_datasets::{Dataset, Layout};
 use mpama_train::{Environment, Line};
 use serde_json::{Value, json};
 
@@ -47,7 +47,9 @@ pub(crate) fn run(args: &Info, output: &Output) -> anyhow::Result<Outcome> {
 
 fn describe(path: &Path) -> anyhow::Result<Description> {
     let holds = |name: &str| path.join(name).is_file();
-    if path.is_file() {
+    if path.is_file() && Layout::of_file(path).is_some() {
+        dataset(path)
+    } else if path.is_file() {
         image(path)
     } else if !path.is_dir() {
         Err(Mistake::NoFile {

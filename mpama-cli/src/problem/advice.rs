@@ -89,6 +89,7 @@ fn of_mistake(mistake: &Mistake) -> String {
              images"
                 .into()
         }
+        Mistake::NotJsonl { .. } => "give another name with `--out FILE`".into(),
         Mistake::Exists { .. } => "choose another name, or move the file away".into(),
         Mistake::UnknownCategory {
             nearest: Some(nearest),
@@ -275,9 +276,16 @@ fn of_core(error: &mpama_core::Error) -> Option<String> {
 fn of_data(error: &mpama_datasets::Error) -> String {
     use mpama_datasets::Error;
     match error {
-        Error::Missing { .. } | Error::NotAFolder { .. } | Error::Read { .. } => {
+        Error::Missing { .. } | Error::Read { .. } => {
             "check the path, and that you may read it".into()
         }
+        Error::NoList { .. } | Error::NotAFolder { .. } => {
+            "give a folder of images, or a list: .csv, .jsonl or the .json of AnomalyCLIP".into()
+        }
+        Error::List { .. } => {
+            "mend the list there; `mpama datasets prepare` writes one that reads".into()
+        }
+        Error::NotUtf8 { .. } => "rename the file or folder".into(),
         Error::Empty { .. } | Error::NoImages { .. } => {
             "give the folder that holds the images: png, jpg, bmp, tif or webp".into()
         }

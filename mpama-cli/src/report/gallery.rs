@@ -201,6 +201,7 @@ mod tests {
         let report = Report {
             dataset: "d".to_owned(),
             index_hash: String::new(),
+            mask_threshold: 0,
             map_size: (1, 1),
             sigma: 0.0,
             categories: Vec::new(),

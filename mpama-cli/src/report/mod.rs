@@ -44,12 +44,9 @@ pub(crate) fn html(
     comparison: Option<&Comparison>,
     output: &Output,
 ) -> anyhow::Result<Option<String>> {
-    let reading = Reading {
-        orientation: match config.exif_orientation {
-            true => Orientation::Apply,
-            false => Orientation::Ignore,
-        },
-        mask_threshold: config.mask_threshold,
+    let orientation = match config.exif_orientation {
+        true => Orientation::Apply,
+        false => Orientation::Ignore,
     };
     let threshold = loaded.config.threshold.as_ref().map(|t| t.value);
     let galleries: Vec<_> = collected
@@ -69,6 +66,10 @@ pub(crate) fn html(
     let mut number = 0;
     let mut sections = Vec::new();
     for (report, mut by_category) in reports.iter().zip(galleries) {
+        let reading = Reading {
+            orientation,
+            mask_threshold: report.mask_threshold,
+        };
         let mut drawn = Vec::new();
         for category in &report.categories {
             let mut both = [String::new(), String::new()];

@@ -45,12 +45,13 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "data.root",
-        "Folder of the dataset to learn from; `--data` sets it.",
+        "Folder of the dataset to learn from, or list of its images; `--data` sets it.",
     ),
     absent(
         "data.layout",
         "\"mvtec\"",
-        "How its folders are arranged: \"mvtec\", \"yes-no\" or \"folder\"; recognised if absent.",
+        "How its files are arranged, such as \"visa\" or \"folder\" (`mpama datasets list` names all); \
+         recognised if absent.",
     ),
     key("data.categories", "Categories to take; empty means all."),
     absent(
@@ -58,9 +59,10 @@ pub(crate) const KEYS: &[Key] = &[
         "10",
         "At most this many images of each category, half of them normal; absent means all.",
     ),
-    key(
+    absent(
         "data.mask-threshold",
-        "Mask values above this are anomalous, 0 to 255.",
+        "127",
+        "Mask values above this are anomalous, 0 to 255; absent means 0, or 127 where masks are JPEG.",
     ),
     key(
         "data.exif-orientation",

@@ -25,8 +25,9 @@ const DECODED_AHEAD: usize = 1;
 pub struct EvalConfig {
     /// Images per pass through the model.
     pub batch_size: usize,
-    /// Mask values above it are anomalous.
-    pub mask_threshold: u8,
+    /// Mask values above it are anomalous; `None` for what suits the dataset's masks
+    /// ([`Dataset::mask_threshold`]).
+    pub mask_threshold: Option<u8>,
     /// Turn images as their EXIF orientation says.
     pub exif_orientation: bool,
     /// Put every image's score into the report.
@@ -39,7 +40,7 @@ impl Default for EvalConfig {
     fn default() -> Self {
         Self {
             batch_size: 8,
-            mask_threshold: 0,
+            mask_threshold: None,
             exif_orientation: false,
             per_image: false,
             curve_points: 0,
@@ -81,7 +82,7 @@ pub fn evaluate_with(
     let preparation = Preparation {
         size,
         orientation: orientation(config.exif_orientation),
-        mask_threshold: config.mask_threshold,
+        mask_threshold: config.mask_threshold.unwrap_or(dataset.mask_threshold),
     };
     let batch_size = config.batch_size.max(1);
     let sigma = detector.config().score.sigma;
@@ -103,6 +104,7 @@ pub fn evaluate_with(
     let mut report = Report {
         dataset: dataset.name.clone(),
         index_hash: dataset.index_hash(),
+        mask_threshold: preparation.mask_threshold,
         map_size: (size.height, size.width),
         sigma,
         categories: Vec::with_capacity(groups.len()),

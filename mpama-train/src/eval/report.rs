@@ -13,6 +13,9 @@ pub struct Report {
     pub dataset: String,
     /// Hash of its index: which images, labels and masks.
     pub index_hash: String,
+    /// Mask values above it counted as anomalous.
+    #[serde(default)]
+    pub mask_threshold: u8,
     /// Height and width in pixels at which maps and masks were compared.
     pub map_size: (usize, usize),
     /// Standard deviation of the Gaussian over the maps, in pixels; 0 is none.

@@ -63,7 +63,7 @@ impl CacheKey {
             class_ln_post: options.class_ln_post,
             image_size: (size.height, size.width),
             exif_orientation: config.data.exif_orientation,
-            mask_threshold: config.data.mask_threshold,
+            mask_threshold: config.data.mask_threshold.unwrap_or(dataset.mask_threshold),
             dtype: config.features.dtype,
             batch_size: config.features.batch_size,
             images: dataset.samples.len(),

@@ -1,4 +1,4 @@
-//! `mpama datasets`: datasets of drawn images, for trials where there are no photographs.
+//! `mpama datasets synth`: datasets of drawn images, for trials where there are no photographs.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -8,23 +8,18 @@ use mpama_datasets::synth::{
 };
 use serde_json::json;
 
-use super::Outcome;
-use crate::cli::{Datasets, Synth};
+use crate::cli::Synth;
+use crate::commands::Outcome;
 use crate::interrupt;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 use crate::progress::EVERY_HUNDRED;
 
-/// Does the sub-command.
-pub(crate) fn run(args: &Datasets, output: &Output) -> anyhow::Result<Outcome> {
-    match args {
-        Datasets::Synth(args) if args.list => list(output),
-        Datasets::Synth(args) => synth(args, output),
+/// Draws a dataset, or lists what can be drawn.
+pub(super) fn run(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
+    if args.list {
+        return list(output);
     }
-}
-
-/// Draws a dataset.
-fn synth(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
     let Some(out) = &args.out else {
         return Err(Mistake::Missing {
             what: "output",
@@ -63,7 +58,7 @@ fn synth(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
 }
 
 /// Draws into the folder `out` with progress called `title`; `None` if the user stopped it.
-pub(super) fn draw(
+pub(crate) fn draw(
     out: &Path,
     options: &SynthOptions,
     title: &str,

@@ -47,5 +47,5 @@ pub(crate) fn orphans(dataset: &Dataset) -> Vec<String> {
 }
 
 fn below(dataset: &Dataset, path: &Path) -> String {
-    relative_id(&dataset.root, path)
+    relative_id(dataset.base(), path)
 }
