@@ -281,9 +281,9 @@ impl<'a> Category<'a> {
             ..Scores::default()
         };
         let (pixels, curves) = match curve_points {
-            0 => (self.pixels.finish(), None),
+            0 => (self.pixels.finish().map_err(wrong)?, None),
             most => {
-                let (pixels, of_pixels) = self.pixels.finish_with_curves(most);
+                let (pixels, of_pixels) = self.pixels.finish_with_curves(most).map_err(wrong)?;
                 let curves = Curves {
                     image_roc: roc_curve(scores, labels, most).map_err(wrong)?,
                     image_precision_recall: precision_recall_curve(scores, labels, most)
