@@ -304,7 +304,11 @@ fn broken_input_is_named() {
             })
             .is_err()
     );
-    assert_eq!(metrics.finish(), alone.finish(), "a refused map leaves no trace");
+    assert_eq!(
+        metrics.finish(),
+        alone.finish(),
+        "a refused map leaves no trace"
+    );
 }
 
 #[test]

@@ -40,7 +40,8 @@ pub fn roc_curve(
     labels: &[bool],
     most: usize,
 ) -> Result<Option<Curve>, MetricError> {
-    let read = Ranking::of(scores, labels)?.read(|_| Vec::new(), |totals| Roc::new(totals, most))?;
+    let read =
+        Ranking::of(scores, labels)?.read(|_| Vec::new(), |totals| Roc::new(totals, most))?;
     Ok(read.map(Roc::curve))
 }
 
@@ -155,7 +156,10 @@ pub(super) struct Pro {
 impl Pro {
     pub(super) fn new(totals: &Totals<'_>, limit: f64, most: usize) -> Self {
         let regions = totals.areas.len() as f64;
-        let shares = totals.areas.iter().map(|&area| 1.0 / (area as f64 * regions));
+        let shares = totals
+            .areas
+            .iter()
+            .map(|&area| 1.0 / (area as f64 * regions));
         let mut pro = Self {
             limit,
             negatives: totals.negatives as f64,
@@ -176,7 +180,8 @@ impl Pro {
             self.points.push([x, y]);
         } else {
             let along = (self.limit - last[0]) / (x - last[0]);
-            self.points.push([self.limit, last[1] + along * (y - last[1])]);
+            self.points
+                .push([self.limit, last[1] + along * (y - last[1])]);
             self.last = None;
         }
     }

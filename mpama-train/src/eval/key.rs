@@ -96,16 +96,25 @@ mod tests {
         assert!(keys.is_sorted() && keys.windows(2).all(|pair| pair[0] != pair[1]));
         assert_eq!(keys.map(score), SCORES);
         assert_eq!(of_score(-0.0), of_score(0.0));
-        assert!(of_score(f32::MAX) > 0, "a key lies below that of every score");
+        assert!(
+            of_score(f32::MAX) > 0,
+            "a key lies below that of every score"
+        );
     }
 
     #[test]
     fn a_threshold_parts_the_keys_as_it_parts_the_scores() {
-        let between = SCORES.windows(2).map(|pair| (f64::from(pair[0]) + f64::from(pair[1])) / 2.0);
+        let between = SCORES
+            .windows(2)
+            .map(|pair| (f64::from(pair[0]) + f64::from(pair[1])) / 2.0);
         for threshold in SCORES.map(f64::from).into_iter().chain(between) {
             for score in SCORES {
                 let detected = of_score(score) <= last_above(threshold);
-                assert_eq!(detected, f64::from(score) > threshold, "{score} {threshold}");
+                assert_eq!(
+                    detected,
+                    f64::from(score) > threshold,
+                    "{score} {threshold}"
+                );
             }
         }
     }

@@ -207,7 +207,10 @@ struct Pass<'a> {
 /// What comes next in the order of keys.
 enum Event {
     /// Positives of one score; their regions end here in the list.
-    Step { key: u32, regions_end: usize },
+    Step {
+        key: u32,
+        regions_end: usize,
+    },
     Stop,
 }
 

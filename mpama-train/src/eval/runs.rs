@@ -90,7 +90,9 @@ impl Shelf {
 
     /// Runs in the file, and their bytes.
     pub(super) fn spilled(&self) -> (usize, u64) {
-        self.file.as_ref().map_or((0, 0), |file| (file.runs, file.bytes))
+        self.file
+            .as_ref()
+            .map_or((0, 0), |file| (file.runs, file.bytes))
     }
 
     fn place<K: Key>(&mut self, keys: Vec<K>) -> Result<Run<K>, MetricError> {
@@ -280,5 +282,28 @@ impl<K: Key> Cursor<'_, K> {
         self.at = 0;
         self.unread = (start + (keys * K::BYTES) as u64, left - keys);
         Ok(true)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let mut shelf = Shelf::new(1000, None);
+        shelf.file = Some(Spill {
+            file: Mutex::new(File::create("/dev/full").unwrap()), // every write fails with ENOSPC
+            runs: 0,
+            bytes: 0,
+        });
+        let mut runs = Runs::default();
+        let error = runs.extend(&[7_u32; 5000], &mut shelf).unwrap_err();
+        let MetricError::Spill { action, kind, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((*action, *kind), ("write", io::ErrorKind::StorageFull));
     }
 }
