@@ -1,16 +1,24 @@
-//! `mpama eval`: an adapter measured on datasets.
+//! `mpama eval`: adapters measured on datasets.
 
-use std::path::Path;
+mod protocol;
+mod resume;
+mod spread;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mpama_datasets::{Dataset, Layout};
-use mpama_train::eval::{EvalConfig, Report, Scores, evaluate_with};
+use mpama_train::eval::{
+    Cost, EvalConfig, MAP_INDEX, Report, SavedMaps, Scores, Seen, evaluate_with,
+};
 use mpama_train::{Control, Stages};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use self::resume::Resume;
 use super::Outcome;
 use super::watch::Watch;
-use crate::cli::{Eval, Global};
+use crate::cli::{Eval, Global, Model};
 use crate::files;
 use crate::interrupt;
 use crate::model::{self, Loaded, device_name};
@@ -32,7 +40,7 @@ const COLUMNS: [Column; 6] = [
     ("AUPRO-200", |s| s.aupro_200),
 ];
 
-/// Measures on one dataset after the other.
+/// Measures one adapter after the other on one dataset after the other.
 pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
     interrupt::listen(output.talks())?;
     let layout: Option<Layout> = args.layout.as_deref().map(str::parse).transpose()?;
@@ -42,49 +50,134 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         .iter()
         .map(|root| Dataset::open(root, layout))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(folder) = &args.report {
-        files::writable_folder(folder)?;
+    let adapters = args.adapter.len();
+    for (flag, folder) in [("--report", &args.report), ("--save-maps", &args.save_maps)] {
+        if let Some(folder) = folder {
+            if adapters > 1 {
+                return Err(Mistake::OneAdapter { flag, adapters }.into());
+            }
+            files::writable_folder(folder)?;
+        }
     }
-    let loaded = model::load(&args.model, global, output)?;
+    let all = match adapters {
+        0 => vec![None],
+        _ => args.adapter.iter().map(Some).collect(),
+    };
+    let mut measured: Vec<Saved> = Vec::new();
+    let mut resumes = Vec::new();
+    for adapter in all {
+        let model = Model {
+            clip: args.clip.clone(),
+            adapter: adapter.cloned(),
+        };
+        let loaded = model::load(&model, global, output)?;
+        protocol::check(&loaded.config, &datasets, args.allow_training_data)?;
+        protocol::tell(&loaded.config, &datasets, output);
+        let mut resume = Resume::new(args, adapter.map(PathBuf::as_path))?;
+        let Some(saved) = one(args, &loaded, &datasets, &mut resume, output)? else {
+            return Ok(Outcome::Interrupted);
+        };
+        if let (Some(file), 1) = (&args.save, adapters.max(1)) {
+            write(file, "report", &saved, output)?;
+        }
+        measured.push(saved);
+        resumes.push(resume);
+    }
+    if measured.len() > 1 {
+        spread::show(&measured, output)?;
+        if let Some(file) = &args.save {
+            let spread = spread::of(&measured);
+            let saved = json!({ "adapters": measured, "spread": spread });
+            write(file, "spread", saved, output)?;
+        }
+    }
+    resumes.into_iter().try_for_each(Resume::end)?;
+    failures(&measured, &datasets)
+}
 
+/// Measures one adapter; `None` if Ctrl-C came before the end.
+fn one(
+    args: &Eval,
+    loaded: &Loaded,
+    datasets: &[Dataset],
+    resume: &mut Resume,
+    output: &Output,
+) -> anyhow::Result<Option<Saved>> {
+    let kept = args.save.is_some() || args.report.is_some();
     let config = EvalConfig {
-        per_image: args.save.is_some() || args.report.is_some(),
+        batch_size: args.batch_size,
+        per_image: kept || args.save_maps.is_some(),
         curve_points: args.report.as_ref().map_or(0, |_| CURVE_POINTS),
+        figures: kept,
+        original_size: args.original_size,
+        spill: args.report.clone(),
+        look_again: args.report.as_ref().map_or(0, |_| args.gallery),
         ..EvalConfig::default()
     };
     let (mut reports, mut collected) = (Vec::new(), Vec::new());
-    for dataset in &datasets {
+    let mut index = String::new();
+    for (number, dataset) in datasets.iter().enumerate() {
+        let maps = args
+            .save_maps
+            .as_ref()
+            .map(|folder| SavedMaps::new(folder, &distinct(datasets, number)));
+        let state = resume.begin(dataset, &config, maps.as_ref(), output)?;
         let mut watch = Watch::new(output, Stages::Both);
         let mut events = |event| watch.event(event);
         let mut control = Control::new(interrupt::flag(), &mut events);
         let mut collector = Collector::new(args.report.as_ref().map_or(0, |_| args.gallery));
-        let mut look = |sample: &_, prediction: &_| collector.look(sample, prediction);
-        let ended = evaluate_with(&loaded.detector, dataset, &config, &mut control, &mut look)?;
+        let mut look = |seen: &Seen<'_>| {
+            collector.look(seen.sample, seen.prediction);
+            maps.as_ref().map_or(Ok(()), |maps| maps.save(seen))
+        };
+        let detector = &loaded.detector;
+        let ended = evaluate_with(detector, dataset, &config, state, &mut control, &mut look)?;
         watch.finish()?;
         let mpama_train::Outcome::Done(report) = ended else {
-            output.note("Stopped: a dataset that is not done has no figures");
-            return Ok(Outcome::Interrupted);
+            resume.stopped(output)?;
+            return Ok(None);
         };
         show(&report, args.per_category, output)?;
         output.record("evaluation", &report)?;
+        if let Some(maps) = &maps {
+            index += &maps.lines(dataset, &report)?;
+        }
         reports.push(report);
         collected.push(collector);
     }
-    if let Some(file) = &args.save {
-        save(file, &loaded, &reports, output)?;
+    if let Some(folder) = &args.save_maps {
+        let file = folder.join(MAP_INDEX);
+        files::write_whole(&file, index.as_bytes())?;
+        output.note(format_args!("Wrote {} and what it lists", shown(&file)));
     }
+    let saved = Saved::of(loaded, reports)?;
     if let Some(folder) = &args.report {
-        save(&folder.join("report.json"), &loaded, &reports, output)?;
-        let page = report::html(&loaded, &config, &reports, collected, args.gallery, output)?;
+        write(&folder.join("report.json"), "report", &saved, output)?;
+        let reports = &saved.datasets;
+        let page = report::html(loaded, &config, reports, collected, args.gallery, output)?;
         let Some(page) = page else {
             output.note("Stopped: the figures are in report.json, the page was not written");
-            return Ok(Outcome::Interrupted);
+            return Ok(None);
         };
         let file = folder.join("report.html");
         files::write_whole(&file, page.as_bytes())?;
         output.note(format_args!("Wrote {}", shown(&file)));
     }
+    Ok(Some(saved))
+}
 
+/// A dataset's name, with its place behind it if an earlier one is called the same.
+fn distinct(datasets: &[Dataset], number: usize) -> String {
+    let name = &datasets[number].name;
+    match datasets[..number].iter().any(|other| other.name == *name) {
+        true => format!("{name}-{}", number + 1),
+        false => name.clone(),
+    }
+}
+
+/// An error if there are images that could not be read.
+fn failures(measured: &[Saved], datasets: &[Dataset]) -> anyhow::Result<Outcome> {
+    let reports = measured.first().map_or(&[][..], |saved| &saved.datasets);
     let failures: Vec<String> = reports
         .iter()
         .flat_map(|report| &report.failures)
@@ -154,10 +247,26 @@ fn show(report: &Report, per_category: bool, output: &Output) -> anyhow::Result<
         ));
     }
     output.note(format_args!(
-        "Measured in {}",
-        duration(std::time::Duration::from_secs_f64(report.seconds))
+        "Measured in {}{}",
+        duration(Duration::from_secs_f64(report.seconds)),
+        report
+            .figures
+            .as_ref()
+            .and_then(|figures| figures.cost.as_ref())
+            .map_or(String::new(), cost)
     ));
     Ok(())
+}
+
+/// What predicting cost, for the end of a sentence.
+fn cost(cost: &Cost) -> String {
+    let memory = cost.peak_memory.map_or(String::new(), |bytes| {
+        format!(", at most {} MB of memory", bytes / 1_000_000)
+    });
+    format!(
+        "; the model took {:.3} s an image in batches of {} ({:.1} images a second){memory}",
+        cost.seconds_per_image, cost.batch_size, cost.images_per_second
+    )
 }
 
 /// A fraction in per cent, `n/a` where it is undefined.
@@ -167,23 +276,28 @@ fn cell(value: Option<f64>) -> String {
 
 /// The file that `--save` and `--report` write: what was measured, and on what.
 #[derive(Serialize)]
-struct Saved<'a> {
-    mpama: &'a str,
-    adapter: &'a str,
+struct Saved {
+    mpama: &'static str,
+    adapter: String,
     adapter_config: Value,
     device: String,
-    datasets: &'a [Report],
+    datasets: Vec<Report>,
 }
 
-fn save(file: &Path, loaded: &Loaded, reports: &[Report], output: &Output) -> anyhow::Result<()> {
-    let saved = Saved {
-        mpama: env!("CARGO_PKG_VERSION"),
-        adapter: &loaded.name,
-        adapter_config: snake_case(serde_json::to_value(&loaded.config)?),
-        device: device_name(&loaded.device),
-        datasets: reports,
-    };
-    let text = serde_json::to_string_pretty(&Record::new("report", saved))? + "\n";
+impl Saved {
+    fn of(loaded: &Loaded, datasets: Vec<Report>) -> serde_json::Result<Self> {
+        Ok(Self {
+            mpama: env!("CARGO_PKG_VERSION"),
+            adapter: loaded.name.clone(),
+            adapter_config: snake_case(serde_json::to_value(&loaded.config)?),
+            device: device_name(&loaded.device),
+            datasets,
+        })
+    }
+}
+
+fn write(file: &Path, kind: &str, saved: impl Serialize, output: &Output) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(&Record::new(kind, saved))? + "\n";
     files::write_whole(file, text.as_bytes())?;
     output.note(format_args!("Wrote {}", shown(file)));
     Ok(())

@@ -16,6 +16,8 @@
 
 mod ap;
 mod auroc;
+mod category;
+mod cost;
 mod curve;
 mod error;
 mod evaluate;
@@ -29,15 +31,24 @@ mod ranking;
 mod regions;
 mod report;
 mod runs;
+mod saved_maps;
+mod scales;
+mod state;
+mod usage;
 
 pub use ap::average_precision;
 pub use auroc::auroc;
+pub use cost::Cost;
 pub use curve::{Curve, Curves, precision_recall_curve, pro_curve, roc_curve};
 pub use error::MetricError;
-pub use evaluate::{EvalConfig, evaluate, evaluate_with};
+pub use evaluate::{EvalConfig, Seen, evaluate, evaluate_with};
 pub use f1::{F1, f1_max};
 pub use pixels::{PIXEL_MEMORY, PixelMap, PixelMetrics, PixelScores};
 pub use pro::{AUPRO_LIMIT, aupro};
 pub use pro_200::aupro_200;
 pub use regions::{Regions, label_regions};
-pub use report::{CategoryReport, Failure, ImageResult, Report, Scores};
+pub use report::{CategoryFigures, CategoryReport, Failure, Figures, ImageResult, Report, Scores};
+pub use saved_maps::{MAP_INDEX, SavedMaps};
+pub use scales::ScaleScores;
+pub use state::{DoneCategory, EvalState};
+pub use usage::ExpertUse;

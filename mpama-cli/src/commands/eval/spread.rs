@@ -1,0 +1,88 @@
+//! Several adapters side by side: mean and standard deviation, as over the seeds of the paper.
+
+use std::path::Path;
+
+use mpama_train::eval::Scores;
+use serde::Serialize;
+
+use super::{COLUMNS, Saved};
+use crate::output::{Output, shown};
+
+/// What the adapters have on one dataset.
+#[derive(Serialize)]
+pub(super) struct Spread {
+    dataset: String,
+    adapters: usize,
+    /// Mean over the adapters of their means over categories.
+    mean: Scores,
+    /// Standard deviation of the same, with `adapters - 1` as divisor.
+    std: Scores,
+}
+
+/// One spread for each dataset.
+pub(super) fn of(measured: &[Saved]) -> Vec<Spread> {
+    let datasets = measured.first().map_or(0, |saved| saved.datasets.len());
+    (0..datasets)
+        .map(|number| {
+            let reports = || {
+                measured
+                    .iter()
+                    .filter_map(move |saved| saved.datasets.get(number))
+            };
+            let scores: Vec<Scores> = reports().map(|report| report.mean).collect();
+            Spread {
+                dataset: reports()
+                    .next()
+                    .map_or(String::new(), |r| r.dataset.clone()),
+                adapters: scores.len(),
+                mean: Scores::mean(&scores),
+                std: Scores::deviation(&scores),
+            }
+        })
+        .collect()
+}
+
+/// A table for each dataset: a row for each adapter, then the mean and the deviation.
+pub(super) fn show(measured: &[Saved], output: &Output) -> anyhow::Result<()> {
+    let width = measured
+        .iter()
+        .map(|saved| saved.adapter.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(10);
+    for (number, spread) in of(measured).into_iter().enumerate() {
+        output.line(format_args!(
+            "\n{}: {} adapters, in per cent",
+            shown(Path::new(&spread.dataset)),
+            spread.adapters
+        ))?;
+        let headings = COLUMNS.map(|(heading, _)| format!("{heading:>13}"));
+        output.line(format_args!("{:<width$}  {}", "", headings.join("  ")))?;
+        for saved in measured {
+            let cells = COLUMNS.map(|(_, metric)| {
+                format!("{:>13}", super::cell(metric(&saved.datasets[number].mean)))
+            });
+            output.line(format_args!(
+                "{:<width$}  {}",
+                saved.adapter,
+                cells.join("  ")
+            ))?;
+        }
+        let cells = COLUMNS.map(
+            |(_, metric)| match (metric(&spread.mean), metric(&spread.std)) {
+                (Some(mean), Some(std)) => format!(
+                    "{:>13}",
+                    format!("{:.1} ± {:.2}", 100.0 * mean, 100.0 * std)
+                ),
+                (mean, _) => format!("{:>13}", super::cell(mean)),
+            },
+        );
+        output.line(format_args!(
+            "{:<width$}  {}",
+            "mean ± std",
+            cells.join("  ")
+        ))?;
+        output.record("spread", &spread)?;
+    }
+    Ok(())
+}
