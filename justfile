@@ -22,6 +22,11 @@ lint:
 test *args:
     cargo test --workspace --locked {{ args }}
 
+# what the metrics cost: 1,725 maps of 518×518, as many as MVTec AD's test set has
+[group('check')]
+bench *args:
+    cargo bench -p mpama-train --bench metrics -- {{ args }}
+
 # documentation of every public item
 [group('check')]
 doc:

@@ -275,8 +275,21 @@ pub(crate) enum Stages {
 /// `mpama eval`.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    #[command(flatten)]
-    pub(crate) model: Model,
+    /// Folder of a CLIP in the Hugging Face layout
+    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) clip: Option<PathBuf>,
+
+    /// Folder of a trained adapter; of several, such as seeds, mean and standard deviation are shown
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "DIR",
+        env = "MPAMA_ADAPTER",
+        hide_env_values = true
+    )]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) adapter: Vec<PathBuf>,
 
     /// Datasets to measure on: folders, or lists of images (.csv, .jsonl, or AnomalyCLIP's meta.json)
     #[arg(long, required = true, num_args = 1.., value_name = "DATASET")]
@@ -311,6 +324,23 @@ pub(crate) struct Eval {
     /// Exit with 1 if a dataset's mean is below so many per cent, as in image-auroc=90; may be repeated
     #[arg(long, value_name = "METRIC=PERCENT")]
     pub(crate) require: Vec<Requirement>,
+
+    /// Write every map (smoothed, as it is measured) and mask as .npy, and index.jsonl with the scores
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) save_maps: Option<PathBuf>,
+
+    /// Compare maps and masks at the size of each image's file, not of the network's input
+    #[arg(long)]
+    pub(crate) original_size: bool,
+
+    /// Images that go through the model together
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) batch_size: usize,
+
+    /// Measure even on the dataset that the adapter was trained on
+    #[arg(long)]
+    pub(crate) allow_training_data: bool,
 }
 
 /// `mpama experiment`.

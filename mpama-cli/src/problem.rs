@@ -57,6 +57,12 @@ pub(crate) enum Mistake {
         all: String,
         list: String,
     },
+    /// What would be measured is what was learned from.
+    #[error("the adapter was trained on {}: `{}`", if *same { "these very images" } else { "a dataset of this name" }, shown(Path::new(dataset)))]
+    TrainingData { dataset: String, same: bool },
+    /// What is made for one adapter at a time.
+    #[error("{flag} takes one adapter, and {adapters} are given")]
+    OneAdapter { flag: &'static str, adapters: usize },
     /// A file that would be overwritten.
     #[error("`{}` is there already", shown(path))]
     Exists { path: PathBuf },

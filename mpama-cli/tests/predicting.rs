@@ -229,7 +229,15 @@ fn an_evaluation_has_a_table_a_record_and_a_file() {
     let file = text(&folder.path().join("report.json"));
     let data = text(&trained().join("data"));
     let model = ["--clip", &clip(), "--adapter", &adapter()];
-    let words = ["eval", "--data", &data, "--per-category", "--save", &file];
+    let words = [
+        "eval",
+        "--data",
+        &data,
+        "--allow-training-data",
+        "--per-category",
+        "--save",
+        &file,
+    ];
     let ran = run(words.iter().chain(&model)).code(0);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(

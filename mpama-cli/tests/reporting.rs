@@ -20,6 +20,7 @@ fn eval(data: &[&Path], out: &Path, more: &[&str]) -> bench::Ran {
         "--adapter".to_owned(),
         adapter(),
     ]);
+    words.extend(["--allow-training-data".to_owned()]);
     words.extend(["--report".to_owned(), text(out)]);
     words.extend(more.iter().map(|word| (*word).to_owned()));
     run(words)

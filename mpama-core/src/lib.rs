@@ -30,6 +30,6 @@ pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use map::{AnomalyMap, Peak};
-pub use model::{Detector, Prediction};
+pub use model::{Detector, Prediction, Routes};
 pub use objective::{FeatureBatch, Objective, StageOne, StageTwo};
 pub use prompt::{PromptLearner, TextVectors};

@@ -7,7 +7,7 @@ use crate::adapter::Adapter;
 use crate::clip::{VisionFeatures, VisionTower};
 use crate::config::{ImageSize, Maximum, ModelConfig};
 use crate::error::{Error, Result};
-use crate::experts::ExpertPool;
+use crate::experts::{ExpertPool, Routing};
 use crate::map::AnomalyMap;
 use crate::objective::{enlarged, expert_tokens};
 use crate::perception::Perception;
@@ -36,6 +36,18 @@ pub struct Prediction {
     pub local: f32,
     /// `A_s`: the mean of all perceptions at the network's input size, not smoothed.
     pub map: AnomalyMap,
+}
+
+/// The experts that the tokens of one image were sent to at one perception level.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routes {
+    /// p: windows are p patches a side.
+    pub level: usize,
+    /// Rows and columns of windows, H_p and W_p.
+    pub windows: (usize, usize),
+    /// The choice of each window, row by row. Expert 0 is the frozen one, then come the learnable ones,
+    /// and the zero expert, if there is one, is the last.
+    pub routing: Routing,
 }
 
 impl Detector {
@@ -108,8 +120,43 @@ impl Detector {
         self.score(&self.vision.forward(pixels)?, ImageSize { height, width })
     }
 
+    /// [`Detector::predict`], and for each image the experts its tokens went to, level by level. No
+    /// levels for an adapter without experts.
+    ///
+    /// # Errors
+    /// As [`Detector::predict`].
+    pub fn predict_routed(&self, pixels: &Tensor) -> Result<Vec<(Prediction, Vec<Routes>)>> {
+        let (b, _, height, width) = pixels.dims4()?;
+        let features = self.vision.forward(pixels)?;
+        let mut routes = vec![Vec::new(); b];
+        let mut routed = |level: &Perception, routing: Routing| {
+            let choices = level.windows.0 * level.windows.1 * routing.top_k;
+            for (own, chosen) in routes.iter_mut().zip(routing.chosen.chunks(choices)) {
+                own.push(Routes {
+                    level: level.level,
+                    windows: level.windows,
+                    routing: Routing {
+                        chosen: chosen.to_vec(),
+                        top_k: routing.top_k,
+                    },
+                });
+            }
+        };
+        let predictions = self.scored(&features, ImageSize { height, width }, &mut routed)?;
+        Ok(predictions.into_iter().zip(routes).collect())
+    }
+
     /// Scores images by their frozen features; maps have `size`.
     pub fn score(&self, features: &VisionFeatures, size: ImageSize) -> Result<Vec<Prediction>> {
+        self.scored(features, size, &mut |_, _| {})
+    }
+
+    fn scored(
+        &self,
+        features: &VisionFeatures,
+        size: ImageSize,
+        routed: &mut dyn FnMut(&Perception, Routing),
+    ) -> Result<Vec<Prediction>> {
         let tau = self.config.temperature;
         let projection = self.vision.projection();
         let patches = &features.patches;
@@ -128,7 +175,8 @@ impl Detector {
             }
             Some(experts) => {
                 let map = |(i, level): (usize, &Perception)| {
-                    let tokens = expert_tokens(experts, level, patches, &projected)?;
+                    let (tokens, routing) = expert_tokens(experts, level, patches, &projected)?;
+                    routed(level, routing);
                     score::token_map(&tokens, &self.text, i, tau)
                 };
                 levels

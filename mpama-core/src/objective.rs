@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use crate::clip::{ClipTokenizer, TextTower};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::experts::ExpertPool;
+use crate::experts::{ExpertPool, Routing};
 use crate::loss::{Losses, cross_entropy};
 use crate::perception::Perception;
 use crate::prompt::{PromptLearner, TextVectors};
@@ -157,7 +157,7 @@ impl Objective for StageTwo {
         let projected = score::project(&batch.patches, &self.projection)?;
         let mut maps = Vec::with_capacity(levels.len());
         for (i, level) in levels.iter().enumerate() {
-            let tokens = expert_tokens(&experts, level, &batch.patches, &projected)?;
+            let (tokens, _) = expert_tokens(&experts, level, &batch.patches, &projected)?;
             maps.push(score::token_map(
                 &tokens,
                 &self.text,
@@ -169,7 +169,8 @@ impl Objective for StageTwo {
     }
 }
 
-/// Pooled tokens of one level through the experts: `[B, H_p·W_p, D]`, not normalised.
+/// Pooled tokens of one level through the experts: `[B, H_p·W_p, D]`, not normalised; and the experts
+/// they went to.
 ///
 /// `patches` `[B, T, W]` and their frozen projection `projected` `[B, T, D]`: pooling commutes with
 /// `h_0`, so the frozen expert's share is pooled, not multiplied again.
@@ -178,12 +179,12 @@ pub(crate) fn expert_tokens(
     level: &Perception,
     patches: &Tensor,
     projected: &Tensor,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Routing)> {
     let pooled = level.pool_tokens(patches)?;
     let frozen = level.pool_tokens(projected)?;
     let (b, t, d) = frozen.dims3()?;
-    let (mixed, _) = experts.forward(&pooled.flatten(0, 1)?, &frozen.flatten(0, 1)?)?;
-    Ok(mixed.reshape((b, t, d))?)
+    let (mixed, routing) = experts.forward(&pooled.flatten(0, 1)?, &frozen.flatten(0, 1)?)?;
+    Ok((mixed.reshape((b, t, d))?, routing))
 }
 
 pub(crate) fn enlarged(maps: &[Tensor], levels: &[Perception]) -> Result<Vec<Tensor>> {

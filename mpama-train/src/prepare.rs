@@ -42,16 +42,21 @@ impl Preparation {
     /// Decodes the sample's files and prepares them.
     pub(crate) fn prepare(&self, sample: &Sample) -> Result<Prepared, BadFile> {
         let (picture, mask) = self.decode(sample)?;
+        Ok(self.of(&picture, mask.as_ref(), sample.label))
+    }
+
+    /// Prepares what is decoded.
+    pub(crate) fn of(&self, picture: &Picture, mask: Option<&Mask>, label: Label) -> Prepared {
         let ImageSize { height, width } = self.size;
-        let mask = match (&mask, sample.label) {
+        let mask = match (mask, label) {
             (Some(mask), _) => Some(mask.resized(height, width)),
             (None, Label::Normal) => Some(vec![0; height * width]),
             (None, Label::Anomalous) => None,
         };
-        Ok(Prepared {
-            pixels: network_input(&picture, height, width),
+        Prepared {
+            pixels: network_input(picture, height, width),
             mask,
-        })
+        }
     }
 
     /// Decodes the sample's files, which must be of one size.

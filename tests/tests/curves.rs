@@ -109,10 +109,13 @@ fn pixel_curves_have_the_areas_and_end_where_they_should() {
             assert!(close(area(&curve) / limit, value, 1e-9), "{levels} {limit}");
             assert_eq!((curve[0], curve.last().unwrap()[0]), ([0.0, 0.0], limit));
         }
-        let mut metrics = PixelMetrics::new();
-        maps.iter().for_each(|map| metrics.push(*map).unwrap());
-        let alone = metrics.clone().finish();
-        let (scores, curves) = metrics.finish_with_curves(ALL);
+        let collected = || {
+            let mut metrics = PixelMetrics::new();
+            metrics.push_all(&maps).unwrap();
+            metrics
+        };
+        let alone = collected().finish().unwrap();
+        let (scores, curves) = collected().finish_with_curves(ALL).unwrap();
         assert_eq!(scores, alone);
         assert!(close(
             area(&curves.pixel_roc.unwrap()),

@@ -1,29 +1,30 @@
-//! `mpama eval`: an adapter measured on datasets.
+//! `mpama eval`: adapters measured on datasets.
 
-use std::path::Path;
+mod protocol;
+mod required;
+mod resume;
+mod spread;
+mod table;
+
+use std::path::{Path, PathBuf};
 
 use mpama_datasets::{Dataset, Layout};
-use mpama_train::eval::{EvalConfig, Report, evaluate_with};
+use mpama_train::eval::{EvalConfig, MAP_INDEX, SavedMaps, Seen, evaluate_with};
 use mpama_train::{Control, Stages};
 use serde_json::json;
 
+use self::resume::Resume;
 use super::Outcome;
 use super::watch::Watch;
-use crate::cli::{Eval, Global};
+use crate::cli::{Eval, Global, Model};
 use crate::files;
 use crate::interrupt;
-use crate::metric::{METRICS, Metric, Requirement};
 use crate::model::{self, Loaded};
-use crate::output::{Output, count, shown};
+use crate::output::{Output, Record, count, shown};
 use crate::problem::Mistake;
-use crate::progress::duration;
-use crate::report::{self, Baseline, CURVE_POINTS, Collector, Saved, paper};
+use crate::report::{self, Baseline, CURVE_POINTS, Collector, Saved};
 
-/// The columns of the table, as places among the metrics. Both kinds of AUPRO are shown: they are different
-/// measures.
-const COLUMNS: [usize; 6] = [0, 1, 2, 3, 6, 7];
-
-/// Measures on one dataset after the other.
+/// Measures one adapter after the other on one dataset after the other.
 pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
     interrupt::listen(output.talks())?;
     let layout: Option<Layout> = args.layout.as_deref().map(str::parse).transpose()?;
@@ -33,140 +34,145 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         .iter()
         .map(|root| Dataset::open(root, layout))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(folder) = &args.report {
+    let adapters = args.adapter.len();
+    let of_one = [
+        ("--report", &args.report),
+        ("--save-maps", &args.save_maps),
+        ("--compare", &args.compare),
+    ];
+    for (flag, _) in of_one.iter().filter(|(_, given)| given.is_some()) {
+        if adapters > 1 {
+            return Err(Mistake::OneAdapter { flag, adapters }.into());
+        }
+    }
+    for folder in [&args.report, &args.save_maps].into_iter().flatten() {
         files::writable_folder(folder)?;
     }
-    let loaded = model::load(&args.model, global, output)?;
-    let size = loaded.config.model.image_size;
-    let baseline = match &args.compare {
-        Some(file) => {
-            let measured = datasets.iter();
-            let measured =
-                measured.map(|d| (d.name.as_str(), d.index_hash(), (size.height, size.width)));
-            Some(Baseline::open(file, &measured.collect::<Vec<_>>())?)
-        }
-        None => None,
+    let all = match adapters {
+        0 => vec![None],
+        _ => args.adapter.iter().map(Some).collect(),
     };
+    let mut measured: Vec<Saved> = Vec::new();
+    let mut resumes = Vec::new();
+    for adapter in all {
+        let model = Model {
+            clip: args.clip.clone(),
+            adapter: adapter.cloned(),
+        };
+        let loaded = model::load(&model, global, output)?;
+        protocol::check(&loaded.config, &datasets, args.allow_training_data)?;
+        protocol::tell(&loaded.config, &datasets, output);
+        let baseline = baseline(args, &loaded, &datasets)?;
+        let mut resume = Resume::new(args, adapter.map(PathBuf::as_path))?;
+        let Some(saved) = one(args, &loaded, &datasets, baseline, &mut resume, output)? else {
+            return Ok(Outcome::Interrupted);
+        };
+        if let (Some(file), 1) = (&args.save, adapters.max(1)) {
+            saved.write(file)?;
+            output.note(format_args!("Wrote {}", shown(file)));
+        }
+        measured.push(saved);
+        resumes.push(resume);
+    }
+    if measured.len() > 1 {
+        spread::show(&measured, output)?;
+        if let Some(file) = &args.save {
+            let spread = spread::of(&measured);
+            let saved = Record::new("spread", json!({ "adapters": measured, "spread": spread }));
+            let text = serde_json::to_string_pretty(&saved)? + "\n";
+            files::write_whole(file, text.as_bytes())?;
+            output.note(format_args!("Wrote {}", shown(file)));
+        }
+    }
+    resumes.into_iter().try_for_each(Resume::end)?;
+    failures(&measured, &datasets)?;
+    let reports = measured.iter().flat_map(|saved| &saved.datasets);
+    required::met(&args.require, reports, output)
+}
 
+/// The report to compare with, known to be on the same data.
+fn baseline(
+    args: &Eval,
+    loaded: &Loaded,
+    datasets: &[Dataset],
+) -> Result<Option<Baseline>, Mistake> {
+    let Some(file) = &args.compare else {
+        return Ok(None);
+    };
+    let size = loaded.config.model.image_size;
+    let measured = datasets
+        .iter()
+        .map(|d| (d.name.as_str(), d.index_hash(), (size.height, size.width)));
+    Baseline::open(file, &measured.collect::<Vec<_>>()).map(Some)
+}
+
+/// Measures one adapter; `None` if Ctrl-C came before the end.
+fn one(
+    args: &Eval,
+    loaded: &Loaded,
+    datasets: &[Dataset],
+    baseline: Option<Baseline>,
+    resume: &mut Resume,
+    output: &Output,
+) -> anyhow::Result<Option<Saved>> {
+    let kept = args.save.is_some() || args.report.is_some();
     let config = EvalConfig {
-        per_image: args.save.is_some() || args.report.is_some(),
+        batch_size: args.batch_size,
+        per_image: kept || args.save_maps.is_some(),
         curve_points: args.report.as_ref().map_or(0, |_| CURVE_POINTS),
+        figures: kept,
+        original_size: args.original_size,
+        spill: args.report.clone(),
+        look_again: args.report.as_ref().map_or(0, |_| args.gallery),
         ..EvalConfig::default()
     };
     let (mut reports, mut collected) = (Vec::new(), Vec::new());
-    for dataset in &datasets {
+    let mut index = String::new();
+    for (number, dataset) in datasets.iter().enumerate() {
+        let maps = args
+            .save_maps
+            .as_ref()
+            .map(|folder| SavedMaps::new(folder, &distinct(datasets, number)));
+        let state = resume.begin(dataset, &config, maps.as_ref(), output)?;
         let mut watch = Watch::new(output, Stages::Both);
         let mut events = |event| watch.event(event);
         let mut control = Control::new(interrupt::flag(), &mut events);
         let mut collector = Collector::new(args.report.as_ref().map_or(0, |_| args.gallery));
-        let mut look = |sample: &_, prediction: &_| collector.look(sample, prediction);
-        let ended = evaluate_with(&loaded.detector, dataset, &config, &mut control, &mut look)?;
+        let mut look = |seen: &Seen<'_>| {
+            collector.look(seen.sample, seen.prediction);
+            maps.as_ref().map_or(Ok(()), |maps| maps.save(seen))
+        };
+        let detector = &loaded.detector;
+        let ended = evaluate_with(detector, dataset, &config, state, &mut control, &mut look)?;
         watch.finish()?;
         let mpama_train::Outcome::Done(report) = ended else {
-            output.note("Stopped: a dataset that is not done has no figures");
-            return Ok(Outcome::Interrupted);
+            resume.stopped(output)?;
+            return Ok(None);
         };
-        show(&report, args.per_category, output)?;
+        table::show(&report, args.per_category, output)?;
         output.record("evaluation", &report)?;
+        if let Some(maps) = &maps {
+            index += &maps.lines(dataset, &report)?;
+        }
         reports.push(report);
         collected.push(collector);
+    }
+    if let Some(folder) = &args.save_maps {
+        let file = folder.join(MAP_INDEX);
+        files::write_whole(&file, index.as_bytes())?;
+        output.note(format_args!("Wrote {} and what it lists", shown(&file)));
     }
     let compared = baseline.map(|baseline| baseline.compare(&reports));
     if let Some(comparison) = &compared {
         comparison.show(output)?;
     }
-    let saved = Saved::new(&loaded, reports, compared)?;
-    if let Some(file) = &args.save {
-        saved.write(file)?;
-        output.note(format_args!("Wrote {}", shown(file)));
-    }
+    let saved = Saved::new(loaded, reports, compared)?;
     if let Some(folder) = &args.report
-        && !leave(folder, &saved, &loaded, &config, collected, args, output)?
+        && !leave(folder, &saved, loaded, &config, collected, args, output)?
     {
-        return Ok(Outcome::Interrupted);
+        return Ok(None);
     }
-
-    let reports = &saved.datasets;
-    let failures: Vec<String> = reports
-        .iter()
-        .flat_map(|report| &report.failures)
-        .map(|failure| format!("\n  {}", failure.reason))
-        .collect();
-    if failures.is_empty() {
-        return met(&args.require, reports, output);
-    }
-    let all = datasets.iter().map(|dataset| dataset.samples.len()).sum();
-    Err(Mistake::SomeFailed {
-        failed: failures.len(),
-        all: count(all, "image"),
-        list: failures.concat(),
-    }
-    .into())
-}
-
-/// The table of one dataset, in per cent.
-fn show(report: &Report, per_category: bool, output: &Output) -> anyhow::Result<()> {
-    let name = |name: &str| shown(Path::new(name));
-    let mut rows = Vec::new();
-    if per_category {
-        rows.extend(
-            report
-                .categories
-                .iter()
-                .map(|c| (name(&c.category), c.scores)),
-        );
-    }
-    rows.push(("mean".to_owned(), report.mean));
-    // beside the paper's own figures, where it has any
-    let theirs = paper::lines(report, &COLUMNS.map(|place| METRICS[place])).unwrap_or_default();
-    let names = rows.iter().map(|(name, _)| name);
-    let width = names
-        .chain(theirs.iter().map(|(name, _)| name))
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(10);
-
-    let (normal, anomalous) = report
-        .categories
-        .iter()
-        .fold((0, 0), |(n, a), c| (n + c.normal, a + c.anomalous));
-    output.line(format_args!(
-        "{}: {}, {normal} normal and {anomalous} anomalous images, in per cent",
-        name(&report.dataset),
-        match report.categories.len() {
-            1 => "1 category".to_owned(),
-            several => format!("{several} categories"),
-        },
-    ))?;
-    let columns: [Metric; COLUMNS.len()] = COLUMNS.map(|place| METRICS[place]);
-    let headings = columns.map(|metric| format!("{:>11}", metric.heading));
-    output.line(format_args!("{:<width$}  {}", "", headings.join("  ")))?;
-    for (name, scores) in &rows {
-        let cells = columns.map(|metric| format!("{:>11}", cell((metric.of)(scores))));
-        output.line(format_args!("{name:<width$}  {}", cells.join("  ")))?;
-    }
-    for (name, cells) in theirs {
-        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>11}")).collect();
-        output.line(format_args!("{name:<width$}  {}", cells.join("  ")))?;
-    }
-    let without: usize = report.categories.iter().map(|c| c.without_mask).sum();
-    if without > 0 {
-        output.note(format_args!(
-            "{} without a mask: categories that have such have no pixel metrics",
-            count(without, "anomalous image")
-        ));
-    }
-    output.note(format_args!(
-        "Measured in {}",
-        duration(std::time::Duration::from_secs_f64(report.seconds))
-    ));
-    Ok(())
-}
-
-/// A fraction in per cent, `n/a` where it is undefined.
-fn cell(value: Option<f64>) -> String {
-    value.map_or_else(|| "n/a".to_owned(), |value| format!("{:.1}", 100.0 * value))
+    Ok(Some(saved))
 }
 
 /// Writes report.json, report.csv and the page; false if Ctrl-C came before the last picture.
@@ -207,32 +213,30 @@ fn leave(
     Ok(true)
 }
 
-/// Whether every dataset's mean is as high as required; what is undefined is not.
-fn met(required: &[Requirement], reports: &[Report], output: &Output) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::Done;
-    for report in reports {
-        for Requirement { metric, least } in required {
-            let value = (metric.of)(&report.mean);
-            let met = value.is_some_and(|value| 100.0 * value >= *least);
-            let dataset = &report.dataset;
-            output.record(
-                "requirement",
-                json!({
-                    "dataset": dataset, "metric": metric.field(), "least": least / 100.0,
-                    "value": value, "met": met,
-                }),
-            )?;
-            if !met {
-                outcome = Outcome::No;
-                output.warn(format_args!(
-                    "{}: {} is {}, required is {least}",
-                    shown(Path::new(dataset)),
-                    metric.heading,
-                    // as many digits as tell the two apart
-                    value.map_or_else(|| "n/a".to_owned(), |v| format!("{:.3}", 100.0 * v))
-                ));
-            }
-        }
+/// A dataset's name, with its place behind it if an earlier one is called the same.
+fn distinct(datasets: &[Dataset], number: usize) -> String {
+    let name = &datasets[number].name;
+    match datasets[..number].iter().any(|other| other.name == *name) {
+        true => format!("{name}-{}", number + 1),
+        false => name.clone(),
     }
-    Ok(outcome)
+}
+
+/// An error if there are images that could not be read.
+fn failures(measured: &[Saved], datasets: &[Dataset]) -> Result<(), Mistake> {
+    let reports = measured.first().map_or(&[][..], |saved| &saved.datasets);
+    let failures: Vec<String> = reports
+        .iter()
+        .flat_map(|report| &report.failures)
+        .map(|failure| format!("\n  {}", failure.reason))
+        .collect();
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let all = datasets.iter().map(|dataset| dataset.samples.len()).sum();
+    Err(Mistake::SomeFailed {
+        failed: failures.len(),
+        all: count(all, "image"),
+        list: failures.concat(),
+    })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use mpama_core::clip::ClipError;
 use mpama_core::preprocess::ImageError;
 use mpama_datasets::synth::{LARGEST, SMALLEST, SynthError};
+use mpama_train::eval::MetricError;
 
 use super::Mistake;
 use crate::output::shown;
@@ -90,6 +91,18 @@ fn of_mistake(mistake: &Mistake) -> String {
                 .into()
         }
         Mistake::NotJsonl { .. } => "give another name with `--out FILE`".into(),
+        Mistake::TrainingData { same, .. } => {
+            let other = if *same {
+                ""
+            } else {
+                ", or rename the folder if it is another"
+            };
+            format!(
+                "figures on what it has seen say nothing about what it has not: measure on another \
+                 dataset{other}; `--allow-training-data` measures all the same"
+            )
+        }
+        Mistake::OneAdapter { .. } => "leave it out, or repeat the command for each adapter".into(),
         Mistake::Exists { .. } => "choose another name, or move the file away".into(),
         Mistake::UnknownCategory {
             nearest: Some(nearest),
@@ -169,7 +182,7 @@ fn of_train(error: &mpama_train::Error) -> Option<String> {
         }
         Error::Io { .. } => "check the path and your rights there".into(),
         Error::Busy { .. } => {
-            "wait for the other `mpama train` to end, or use another folder".into()
+            "wait for the other `mpama` to end, or use another folder".into()
         }
         Error::Setting { key, .. } => {
             format!("change it with `--set {key}=VALUE`: docs/config.md says what it does")
@@ -222,6 +235,14 @@ fn of_train(error: &mpama_train::Error) -> Option<String> {
         Error::NoStageOne { .. } => {
             "train both stages with `--stage both`, or continue a run that has stage one with \
              `--resume RUN --stage two`"
+                .into()
+        }
+        Error::Score {
+            source: MetricError::Spill { .. },
+            ..
+        } => {
+            "free some space there, or set TMPDIR to a folder with room (4 bytes a pixel), and repeat \
+             the command"
                 .into()
         }
         Error::Score { .. } => DAMAGED_WEIGHTS.into(),

@@ -203,12 +203,14 @@ mod tests {
             index_hash: String::new(),
             mask_threshold: 0,
             map_size: (1, 1),
+            original_size: false,
             sigma: 0.0,
             categories: Vec::new(),
             mean: Scores::default(),
             failures: Vec::new(),
             seconds: 0.0,
             images: Some(images),
+            figures: None,
         };
         (collector, report)
     }

@@ -1,7 +1,7 @@
 //! Average precision.
 
 use super::error::MetricError;
-use super::ranking::Ranking;
+use super::ranking::{Ranking, Reading, Step, Totals};
 
 /// Average precision, in `(0, 1]`: precision at each distinct score, weighted by the recall gained
 /// there, without interpolation. Equals scikit-learn's `average_precision_score`, except that it is
@@ -10,16 +10,32 @@ use super::ranking::Ranking;
 /// # Errors
 /// As many labels as scores are expected, and finite scores.
 pub fn average_precision(scores: &[f32], labels: &[bool]) -> Result<Option<f64>, MetricError> {
-    Ok(Ranking::of(scores, labels)?.average_precision())
+    let read = Ranking::of(scores, labels)?.read(|_| Vec::new(), AveragePrecision::new)?;
+    Ok(read.map(|precision| precision.value()))
 }
 
-impl Ranking {
-    pub(super) fn average_precision(&self) -> Option<f64> {
-        let (positives, _) = self.counts()?;
-        let gained: f64 = self
-            .steps()
-            .map(|step| step.reached.len() as f64 * (step.tp as f64 / (step.tp + step.fp) as f64))
-            .sum();
-        Some(gained / positives as f64)
+/// [`average_precision`] in the making.
+pub(super) struct AveragePrecision {
+    positives: usize,
+    gained: f64,
+}
+
+impl AveragePrecision {
+    pub(super) fn new(totals: &Totals<'_>) -> Self {
+        Self {
+            positives: totals.positives,
+            gained: 0.0,
+        }
+    }
+
+    pub(super) fn value(&self) -> f64 {
+        self.gained / self.positives as f64
+    }
+}
+
+impl Reading for AveragePrecision {
+    fn step(&mut self, step: &Step<'_>) {
+        let precision = step.tp as f64 / (step.tp + step.fp) as f64;
+        self.gained += step.reached as f64 * precision;
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::MetricError;
 use super::pixels::{PixelMap, PixelMetrics};
 use super::pro::checked_limit;
-use super::ranking::Ranking;
+use super::ranking::{Ranking, Reading, Step, Totals};
 
 /// Points `[x, y]` to be joined by straight lines; `x` never falls.
 ///
@@ -40,7 +40,9 @@ pub fn roc_curve(
     labels: &[bool],
     most: usize,
 ) -> Result<Option<Curve>, MetricError> {
-    Ok(Ranking::of(scores, labels)?.roc_curve(most))
+    let read =
+        Ranking::of(scores, labels)?.read(|_| Vec::new(), |totals| Roc::new(totals, most))?;
+    Ok(read.map(Roc::curve))
 }
 
 /// Precision over recall as stairs, each step as high as the precision where its recall is reached:
@@ -55,7 +57,9 @@ pub fn precision_recall_curve(
     labels: &[bool],
     most: usize,
 ) -> Result<Option<Curve>, MetricError> {
-    Ok(Ranking::of(scores, labels)?.precision_recall_curve(most))
+    let begin = |totals: &Totals<'_>| PrecisionRecall::new(totals, most);
+    let read = Ranking::of(scores, labels)?.read(|_| Vec::new(), begin)?;
+    Ok(read.map(PrecisionRecall::curve))
 }
 
 /// Mean recall of the regions over false positive rate, from 0 to `limit`: the area below, over
@@ -70,118 +74,209 @@ pub fn pro_curve(
     most: usize,
 ) -> Result<Option<Curve>, MetricError> {
     let limit = checked_limit(limit)?;
-    Ok(PixelMetrics::of(maps)?.rank().pro_curve(limit, most))
+    let begin = |totals: &Totals<'_>| Pro::new(totals, limit, most);
+    let read = PixelMetrics::of(maps)?.read(|_| Vec::new(), begin)?;
+    Ok(read.map(Pro::curve))
 }
 
-impl Ranking {
-    pub(super) fn roc_curve(&self, most: usize) -> Option<Curve> {
-        let (positives, negatives) = self.counts()?;
-        let at =
-            |fp: usize, tp: usize| [fp as f64 / negatives as f64, tp as f64 / positives as f64];
-        let steps = self.steps().flat_map(|step| {
-            [
-                at(step.fp_above, step.tp - step.reached.len()),
-                at(step.fp, step.tp),
-            ]
-        });
-        let whole = [[0.0, 0.0]].into_iter().chain(steps).chain([[1.0, 1.0]]);
-        Some(thinned(whole, most))
+/// [`roc_curve`] in the making.
+pub(super) struct Roc {
+    positives: f64,
+    negatives: f64,
+    points: Thinned,
+}
+
+impl Roc {
+    pub(super) fn new(totals: &Totals<'_>, most: usize) -> Self {
+        let mut points = Thinned::new(most);
+        points.push([0.0, 0.0]);
+        Self {
+            positives: totals.positives as f64,
+            negatives: totals.negatives as f64,
+            points,
+        }
     }
 
-    pub(super) fn precision_recall_curve(&self, most: usize) -> Option<Curve> {
-        let (positives, _) = self.counts()?;
-        let recall = |tp: usize| tp as f64 / positives as f64;
-        let stairs = self.steps().flat_map(|step| {
-            let precision = step.tp as f64 / (step.tp + step.fp) as f64;
-            [
-                [recall(step.tp - step.reached.len()), precision],
-                [recall(step.tp), precision],
-            ]
-        });
-        Some(thinned(stairs, most))
+    pub(super) fn curve(mut self) -> Curve {
+        self.points.push([1.0, 1.0]);
+        self.points.finish()
+    }
+}
+
+impl Reading for Roc {
+    fn step(&mut self, step: &Step<'_>) {
+        let before = step.tp - step.reached;
+        for (fp, tp) in [(step.fp_above, before), (step.fp, step.tp)] {
+            let (rate, recall) = (fp as f64 / self.negatives, tp as f64 / self.positives);
+            self.points.push([rate, recall]);
+        }
+    }
+}
+
+/// [`precision_recall_curve`] in the making.
+pub(super) struct PrecisionRecall {
+    positives: f64,
+    points: Thinned,
+}
+
+impl PrecisionRecall {
+    pub(super) fn new(totals: &Totals<'_>, most: usize) -> Self {
+        Self {
+            positives: totals.positives as f64,
+            points: Thinned::new(most),
+        }
     }
 
-    pub(super) fn pro_curve(&self, limit: f64, most: usize) -> Option<Curve> {
-        let (_, negatives) = self.counts()?;
-        let rate = |fp: usize| fp as f64 / negatives as f64;
-        let share: Vec<f64> = self
+    pub(super) fn curve(self) -> Curve {
+        self.points.finish()
+    }
+}
+
+impl Reading for PrecisionRecall {
+    fn step(&mut self, step: &Step<'_>) {
+        let precision = step.tp as f64 / (step.tp + step.fp) as f64;
+        for tp in [step.tp - step.reached, step.tp] {
+            self.points.push([tp as f64 / self.positives, precision]);
+        }
+    }
+}
+
+/// [`pro_curve`] in the making.
+pub(super) struct Pro {
+    limit: f64,
+    negatives: f64,
+    /// What a pixel of each region lifts the mean recall by.
+    shares: Vec<f64>,
+    overlap: f64,
+    /// The last point, unless the curve has reached its limit.
+    last: Option<[f64; 2]>,
+    points: Thinned,
+}
+
+impl Pro {
+    pub(super) fn new(totals: &Totals<'_>, limit: f64, most: usize) -> Self {
+        let regions = totals.areas.len() as f64;
+        let shares = totals
             .areas
             .iter()
-            .map(|&area| 1.0 / (area as f64 * self.areas.len() as f64))
-            .collect();
-        let mut overlap = 0.0;
-        let steps = self.steps().flat_map(|step| {
-            let before = overlap;
-            overlap += step
-                .reached
-                .iter()
-                .map(|pixel| share[pixel.region as usize])
-                .sum::<f64>();
-            [
-                [rate(step.fp_above), before],
-                [rate(step.fp), overlap.min(1.0)],
-            ]
-        });
-        let whole = [[0.0, 0.0]].into_iter().chain(steps).chain([[1.0, 1.0]]);
-        Some(thinned(cut(whole, limit), most))
+            .map(|&area| 1.0 / (area as f64 * regions));
+        let mut pro = Self {
+            limit,
+            negatives: totals.negatives as f64,
+            shares: shares.collect(),
+            overlap: 0.0,
+            last: Some([0.0, 0.0]),
+            points: Thinned::new(most),
+        };
+        pro.push([0.0, 0.0]);
+        pro
+    }
+
+    /// A point of the whole curve; the one that crosses the limit is put on it.
+    fn push(&mut self, [x, y]: [f64; 2]) {
+        let Some(last) = self.last else { return };
+        if x <= self.limit {
+            self.last = Some([x, y]);
+            self.points.push([x, y]);
+        } else {
+            let along = (self.limit - last[0]) / (x - last[0]);
+            self.points
+                .push([self.limit, last[1] + along * (y - last[1])]);
+            self.last = None;
+        }
+    }
+
+    pub(super) fn curve(mut self) -> Curve {
+        self.push([1.0, 1.0]);
+        self.points.finish()
     }
 }
 
-/// The part of a curve up to `x = limit`, which it is known to reach; it ends there.
-fn cut(points: impl Iterator<Item = [f64; 2]>, limit: f64) -> impl Iterator<Item = [f64; 2]> {
-    let (mut last, mut ended) = ([0.0, 0.0], false);
-    points.map_while(move |[x, y]| {
-        if ended {
-            return None;
+impl Reading for Pro {
+    fn step(&mut self, step: &Step<'_>) {
+        if self.last.is_none() {
+            return;
         }
-        if x <= limit {
-            last = [x, y];
-            return Some(last);
+        let before = self.overlap;
+        for &(region, pixels) in step.regions {
+            self.overlap += f64::from(pixels) * self.shares[region as usize];
         }
-        ended = true;
-        let along = (limit - last[0]) / (x - last[0]);
-        Some([limit, last[1] + along * (y - last[1])])
-    })
+        self.push([step.fp_above as f64 / self.negatives, before]);
+        self.push([step.fp as f64 / self.negatives, self.overlap.min(1.0)]);
+    }
 }
 
-/// The curve with at most `most` of its points, at least two: the first, the last, and those at which
-/// it has moved on.
-fn thinned(points: impl Iterator<Item = [f64; 2]>, most: usize) -> Curve {
-    let most = most.max(2);
-    // A rising curve within the unit square is at most 2 long, and two points are kept at most for
-    // every `apart` of it.
-    let mut apart = 4.0 / most as f64;
-    let mut curve = spaced(points, apart);
-    while curve.len() > most {
-        apart *= 1.25; // precision goes up and down
-        curve = spaced(curve.into_iter(), apart);
+/// A curve with at most `most` of its points, at least two: the first, the last, and those at which it
+/// has moved on. Points come one by one and only those that are kept are held.
+struct Thinned {
+    most: usize,
+    spaced: Spaced,
+}
+
+impl Thinned {
+    fn new(most: usize) -> Self {
+        let most = most.max(2);
+        // A rising curve within the unit square is at most 2 long, and two points are kept at most for
+        // every `apart` of it.
+        let spaced = Spaced::new(4.0 / most as f64);
+        Self { most, spaced }
     }
-    curve
+
+    fn push(&mut self, point: [f64; 2]) {
+        self.spaced.push(point);
+    }
+
+    fn finish(self) -> Curve {
+        let mut apart = self.spaced.apart;
+        let mut curve = self.spaced.finish();
+        while curve.len() > self.most {
+            apart *= 1.25; // precision goes up and down
+            let mut spaced = Spaced::new(apart);
+            curve.into_iter().for_each(|point| spaced.push(point));
+            curve = spaced.finish();
+        }
+        curve
+    }
 }
 
 /// The points that are further than `apart` from the one kept before them, along the axes, and those
 /// just before such a leap: a corner stays a corner.
-fn spaced(points: impl Iterator<Item = [f64; 2]>, apart: f64) -> Curve {
-    let mut kept: Curve = Vec::new();
-    let mut pending = None;
-    for point in points {
-        let Some(&last) = kept.last() else {
-            kept.push(point);
-            continue;
-        };
-        let mut far = distance(last, point) > apart;
-        if let (true, Some(corner)) = (far, pending.take()) {
-            kept.push(corner);
-            far = distance(corner, point) > apart;
-        }
-        if far {
-            kept.push(point);
-        } else {
-            pending = (kept.last() != Some(&point)).then_some(point);
+struct Spaced {
+    apart: f64,
+    kept: Curve,
+    pending: Option<[f64; 2]>,
+}
+
+impl Spaced {
+    fn new(apart: f64) -> Self {
+        Self {
+            apart,
+            kept: Vec::new(),
+            pending: None,
         }
     }
-    kept.extend(pending);
-    kept
+
+    fn push(&mut self, point: [f64; 2]) {
+        let Some(&last) = self.kept.last() else {
+            self.kept.push(point);
+            return;
+        };
+        let mut far = distance(last, point) > self.apart;
+        if let (true, Some(corner)) = (far, self.pending.take()) {
+            self.kept.push(corner);
+            far = distance(corner, point) > self.apart;
+        }
+        if far {
+            self.kept.push(point);
+        } else {
+            self.pending = (self.kept.last() != Some(&point)).then_some(point);
+        }
+    }
+
+    fn finish(mut self) -> Curve {
+        self.kept.extend(self.pending);
+        self.kept
+    }
 }
 
 fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {

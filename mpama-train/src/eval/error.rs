@@ -1,5 +1,8 @@
 //! What the metrics refuse.
 
+use std::io;
+use std::path::PathBuf;
+
 /// An input no metric is defined on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MetricError {
@@ -34,6 +37,22 @@ pub enum MetricError {
     /// A limit on the false positive rate outside `(0, 1]`.
     #[error("limit {0} on the false positive rate: expected a number in (0, 1]")]
     Limit(f64),
+    /// Pixels that have no room in memory could not be written to a temporary file, or not be read
+    /// back.
+    #[error(
+        "cannot {action} pixels in a temporary file{}: {reason}",
+        folder.as_ref().map_or(String::new(), |folder| format!(" in {}", folder.display()))
+    )]
+    Spill {
+        /// `"write"` or `"read"`.
+        action: &'static str,
+        /// Where the file is, if not in the system's folder for such files.
+        folder: Option<PathBuf>,
+        /// The kind of failure, such as a full disk.
+        kind: io::ErrorKind,
+        /// What the system said.
+        reason: String,
+    },
 }
 
 /// Refuses the first score that is not finite.

@@ -1,19 +1,24 @@
 //! A detector measured on a dataset, category by category.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use mpama_core::{Detector, Prediction};
+use mpama_core::preprocess::Mask;
+use mpama_core::{AnomalyMap, Detector, Prediction, Routes};
 use mpama_datasets::{Dataset, Label, Sample};
 use rayon::prelude::*;
 
-use super::report::{CategoryReport, Failure, ImageResult, Report, Scores};
-use super::{
-    Curves, MetricError, PixelMap, PixelMetrics, auroc, average_precision, f1_max,
-    precision_recall_curve, roc_curve,
-};
+use super::category::{Category, Measured};
+use super::cost::Cost;
+use super::pixels::PIXEL_MEMORY;
+use super::report::{Failure, Figures, ImageResult, Report, Scores};
+use super::scales::{self, Quartiles};
+use super::state::{DoneCategory, EvalState};
+use super::usage::Usage;
 use crate::ahead::ahead;
 use crate::control::{Control, Outcome};
-use crate::error::{BadFile, Error, Result};
+use crate::error::{BadFile, Result};
 use crate::event::Event;
 use crate::prepare::{Preparation, Prepared, orientation};
 
@@ -34,6 +39,18 @@ pub struct EvalConfig {
     pub per_image: bool,
     /// Put curves of at most so many points into the report; 0 for none.
     pub curve_points: usize,
+    /// Put the numbers behind the paper's figures 4 and 5 and table 7 into the report.
+    pub figures: bool,
+    /// Compare map and mask at the size of the image's file instead of the network's input.
+    pub original_size: bool,
+    /// Memory in bytes for the pixels of a category; beyond it they go to a temporary file. With
+    /// `figures` half as much comes on top.
+    pub pixel_memory: usize,
+    /// Where that file is; the system's folder for such files if not given.
+    pub spill: Option<PathBuf>,
+    /// Of a category that is known from an earlier, stopped evaluation, predict so many images of each
+    /// label with the lowest scores again, and so many with the highest, so that they can be looked at.
+    pub look_again: usize,
 }
 
 impl Default for EvalConfig {
@@ -44,133 +61,129 @@ impl Default for EvalConfig {
             exif_orientation: false,
             per_image: false,
             curve_points: 0,
+            figures: false,
+            original_size: false,
+            pixel_memory: PIXEL_MEMORY,
+            spill: None,
+            look_again: 0,
         }
     }
 }
 
+/// An image that was measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The image.
+    pub sample: &'a Sample,
+    /// What was predicted on it; its map is smoothed, at the size of the network's input.
+    pub prediction: &'a Prediction,
+    /// The map as the metrics take it.
+    pub map: &'a AnomalyMap,
+    /// The mask at the size of `map`; `None` if it is unknown.
+    pub mask: Option<&'a [u8]>,
+    /// The experts its tokens went to, level by level; empty without [`EvalConfig::figures`] or without
+    /// experts.
+    pub routes: &'a [Routes],
+}
+
 /// Measures `detector` on `dataset`.
 ///
-/// Image metrics take the image scores; pixel metrics take the maps at the network's input size,
-/// smoothed by the adapter's `score.sigma`, against masks brought to that size. Files that cannot be
-/// read are listed in the report and left out. Only one category's pixels are in memory at a time.
+/// Image metrics take the image scores; pixel metrics take the maps, smoothed by the adapter's
+/// `score.sigma`, against the masks, both at the network's input size or at that of the files. Files that
+/// cannot be read are listed in the report and left out. Only one category's pixels are kept at a time,
+/// in bounded memory.
 ///
 /// # Errors
-/// What the model fails with, and [`Error::Score`] for a score that is not finite.
+/// What the model fails with, and [`crate::Error::Score`] for a score that is not finite or pixels that
+/// could not be written to a temporary file.
 pub fn evaluate(
     detector: &Detector,
     dataset: &Dataset,
     config: &EvalConfig,
     control: &mut Control<'_>,
 ) -> Result<Outcome<Report>> {
-    evaluate_with(detector, dataset, config, control, &mut |_, _| {})
+    evaluate_with(detector, dataset, config, None, control, &mut |_| Ok(()))
 }
 
-/// [`evaluate`], showing `look` every image with what was predicted on it. The map is smoothed, as the
-/// metrics take it; images of one category come together.
+/// [`evaluate`], leaving out the categories that are done in `state` and adding those that get done, and
+/// showing `look` every image that is measured; images of one category come together.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// As [`evaluate`]; also if `state` cannot be written, and what `look` fails with.
 pub fn evaluate_with(
     detector: &Detector,
     dataset: &Dataset,
     config: &EvalConfig,
+    state: Option<&EvalState>,
     control: &mut Control<'_>,
-    look: &mut dyn FnMut(&Sample, &Prediction),
+    look: &mut dyn FnMut(&Seen<'_>) -> Result<()>,
 ) -> Result<Outcome<Report>> {
     let started = Instant::now();
-    let size = detector.config().image_size;
+    let model = detector.config();
     let preparation = Preparation {
-        size,
+        size: model.image_size,
         orientation: orientation(config.exif_orientation),
         mask_threshold: config.mask_threshold.unwrap_or(dataset.mask_threshold),
     };
-    let batch_size = config.batch_size.max(1);
-    let sigma = detector.config().score.sigma;
-    let device = detector.vision().projection().device();
     let groups = dataset.by_category();
-    let batches: Vec<Batch<'_>> = groups
-        .iter()
-        .enumerate()
-        .flat_map(|(number, (category, samples))| {
-            let batches = samples.chunks(batch_size);
-            batches.map(move |samples| Batch {
-                number,
-                category,
-                samples,
-            })
-        })
-        .collect();
-
-    let mut report = Report {
-        dataset: dataset.name.clone(),
-        index_hash: dataset.index_hash(),
-        mask_threshold: preparation.mask_threshold,
-        map_size: (size.height, size.width),
-        sigma,
-        categories: Vec::with_capacity(groups.len()),
-        mean: Scores::default(),
-        failures: Vec::new(),
-        seconds: 0.0,
-        images: config.per_image.then(Vec::new),
+    let mut done: Vec<Option<DoneCategory>> = groups
+        .keys()
+        .map(|category| state.map_or(Ok(None), |state| state.done(category)))
+        .collect::<Result<_>>()?;
+    let batches = batches(&groups, &done, config);
+    let quartiles = match config.figures && batches.iter().any(|batch| !batch.again) {
+        true => Quartiles::of(defect_sizes(dataset, &preparation)),
+        false => None,
     };
-    let (mut done, total) = (0, dataset.samples.len());
-    let mut current: Option<Category<'_>> = None;
+
+    let known: usize = done.iter().flatten().map(DoneCategory::samples).sum();
+    let (mut scored, total) = (known, dataset.samples.len());
+    let mut current: Option<(usize, Category<'_>)> = None;
     let ended = ahead(
         DECODED_AHEAD,
         &batches,
-        |batch| (batch, preparation.prepare_all(batch.samples)),
-        |prepared| -> Result<Outcome<()>> {
-            for (batch, images) in prepared {
+        |batch| (batch, decode_all(&preparation, config, &batch.samples)),
+        |decoded| -> Result<Outcome<()>> {
+            for (batch, images) in decoded {
                 if control.stopped() {
                     return Ok(Outcome::Interrupted);
                 }
-                if current
-                    .as_ref()
-                    .is_none_or(|category| category.name != batch.category)
-                {
-                    if let Some(category) = current.take() {
-                        report
-                            .categories
-                            .push(category.finish(config.curve_points)?);
+                if current.as_ref().is_some_and(|(at, _)| *at != batch.number) {
+                    finish(&mut current, &mut done, detector, state)?;
+                }
+                if batch.again {
+                    for image in predict(detector, &preparation, config, batch, images, |_| {})?.0 {
+                        look(&image.seen())?;
                     }
+                    continue;
+                }
+                let (_, category) = current.get_or_insert_with(|| {
                     control.emit(Event::CategoryStarted {
                         category: batch.category.to_owned(),
                         number: batch.number + 1,
                         of: groups.len(),
                     });
-                }
-                let category = current.get_or_insert_with(|| Category::new(batch.category));
-                let (samples, images) =
-                    readable(batch.samples, images, |BadFile { id, reason }| {
-                        control.emit(Event::Failed {
-                            id: id.clone(),
-                            reason: reason.clone(),
-                        });
-                        report.failures.push(Failure { id, reason });
+                    let category = Category::new(batch.category, config, quartiles);
+                    (batch.number, category)
+                });
+                let failed = |BadFile { id, reason }| {
+                    control.emit(Event::Failed {
+                        id: id.clone(),
+                        reason: reason.clone(),
                     });
-                if !images.is_empty() {
-                    let pixels = preparation.stack(images.iter(), device)?;
-                    let mut predictions = detector.predict(&pixels)?;
-                    predictions
-                        .par_iter_mut()
-                        .for_each(|p| p.map = p.map.smoothed(sigma));
-                    for ((sample, image), prediction) in
-                        samples.into_iter().zip(&images).zip(&predictions)
-                    {
-                        category.add(sample, image, prediction)?;
-                        look(sample, prediction);
-                        if let Some(all) = &mut report.images {
-                            all.push(ImageResult {
-                                id: sample.id.clone(),
-                                category: sample.category.clone(),
-                                label: sample.label,
-                                score: prediction.score,
-                            });
-                        }
-                    }
+                    category.failed(Failure { id, reason });
+                };
+                let (images, seconds) =
+                    predict(detector, &preparation, config, batch, images, failed)?;
+                category.add(&images, seconds, &model.experts)?;
+                for image in &images {
+                    look(&image.seen())?;
                 }
-                done += batch.samples.len();
-                control.emit(Event::Scored { done, total });
+                scored += batch.samples.len();
+                control.emit(Event::Scored {
+                    done: scored,
+                    total,
+                });
             }
             Ok(Outcome::Done(()))
         },
@@ -178,20 +191,8 @@ pub fn evaluate_with(
     if let Outcome::Interrupted = ended {
         return Ok(Outcome::Interrupted);
     }
-    if let Some(category) = current {
-        report
-            .categories
-            .push(category.finish(config.curve_points)?);
-    }
-    let scores: Vec<Scores> = report
-        .categories
-        .iter()
-        .map(|category| category.scores)
-        .collect();
-    report.mean = Scores::mean(&scores);
-    if let Some(images) = &mut report.images {
-        images.sort_by(|a, b| a.id.cmp(&b.id));
-    }
+    finish(&mut current, &mut done, detector, state)?;
+    let mut report = collect(detector, dataset, config, done.into_iter().flatten());
     report.seconds = started.elapsed().as_secs_f64();
     Ok(Outcome::Done(report))
 }
@@ -201,125 +202,256 @@ struct Batch<'a> {
     /// Place of the category, from 0.
     number: usize,
     category: &'a str,
-    samples: &'a [&'a Sample],
+    samples: Vec<&'a Sample>,
+    /// Only to be looked at: the category is done.
+    again: bool,
 }
 
-/// Parts what could be read from what could not.
-fn readable<'a>(
-    samples: &[&'a Sample],
-    images: Vec<Result<Prepared, BadFile>>,
+/// All there is to do, in the order of categories.
+fn batches<'a>(
+    groups: &std::collections::BTreeMap<&'a str, Vec<&'a Sample>>,
+    done: &[Option<DoneCategory>],
+    config: &EvalConfig,
+) -> Vec<Batch<'a>> {
+    let mut batches = Vec::new();
+    for (number, ((&category, samples), done)) in groups.iter().zip(done).enumerate() {
+        let again = done.as_ref().map(|done| done.extremes(config.look_again));
+        let samples: Vec<&Sample> = samples
+            .iter()
+            .copied()
+            .filter(|sample| {
+                again
+                    .as_ref()
+                    .is_none_or(|ids| ids.contains(sample.id.as_str()))
+            })
+            .collect();
+        for samples in samples.chunks(config.batch_size.max(1)) {
+            batches.push(Batch {
+                number,
+                category,
+                samples: samples.to_vec(),
+                again: again.is_some(),
+            });
+        }
+    }
+    batches
+}
+
+impl DoneCategory {
+    /// Images of the category, those that could not be read included.
+    fn samples(&self) -> usize {
+        self.images.len() + self.failures.len()
+    }
+
+    /// The ids of the `many` lowest and highest scores of each label.
+    fn extremes(&self, many: usize) -> BTreeSet<&str> {
+        let mut ids = BTreeSet::new();
+        for label in [Label::Normal, Label::Anomalous] {
+            let mut images: Vec<&ImageResult> = self
+                .images
+                .iter()
+                .filter(|image| image.label == label)
+                .collect();
+            images.sort_by(|a, b| a.score.total_cmp(&b.score)); // stable
+            let ends = images
+                .iter()
+                .take(many)
+                .chain(images.iter().rev().take(many));
+            ids.extend(ends.map(|image| image.id.as_str()));
+        }
+        ids
+    }
+}
+
+/// A decoded image and the truth about it at its own size, if that is asked for.
+type Decoded = Result<(Prepared, Option<Original>), BadFile>;
+
+struct Original {
+    height: usize,
+    width: usize,
+    mask: Option<Vec<u8>>,
+}
+
+/// Decodes samples side by side.
+fn decode_all(preparation: &Preparation, config: &EvalConfig, samples: &[&Sample]) -> Vec<Decoded> {
+    let decode = |sample: &&Sample| {
+        let (picture, mask) = preparation.decode(sample)?;
+        let (height, width) = (picture.height, picture.width);
+        let original = config.original_size.then(|| Original {
+            height,
+            width,
+            mask: match (&mask, sample.label) {
+                (Some(mask), _) => Some(mask.resized(height, width)),
+                (None, Label::Normal) => Some(vec![0; height * width]),
+                (None, Label::Anomalous) => None,
+            },
+        });
+        Ok((
+            preparation.of(&picture, mask.as_ref(), sample.label),
+            original,
+        ))
+    };
+    samples.par_iter().map(decode).collect()
+}
+
+/// Predicts on what could be read of a batch; also says how many seconds the model took.
+fn predict<'a>(
+    detector: &Detector,
+    preparation: &Preparation,
+    config: &EvalConfig,
+    batch: &Batch<'a>,
+    images: Vec<Decoded>,
     mut failed: impl FnMut(BadFile),
-) -> (Vec<&'a Sample>, Vec<Prepared>) {
-    let mut sound = (Vec::new(), Vec::new());
-    for (sample, image) in samples.iter().zip(images) {
+) -> Result<(Vec<Measured<'a>>, f64)> {
+    let mut readable = Vec::with_capacity(images.len());
+    for (&sample, image) in batch.samples.iter().zip(images) {
         match image {
-            Ok(image) => {
-                sound.0.push(*sample);
-                sound.1.push(image);
-            }
+            Ok((prepared, original)) => readable.push((sample, prepared, original)),
             Err(bad) => failed(bad),
         }
     }
-    sound
-}
-
-/// A category in the making.
-struct Category<'a> {
-    name: &'a str,
-    started: Instant,
-    scores: Vec<f32>,
-    labels: Vec<bool>,
-    without_mask: usize,
-    pixels: PixelMetrics,
-}
-
-impl<'a> Category<'a> {
-    fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            started: Instant::now(),
-            scores: Vec::new(),
-            labels: Vec::new(),
-            without_mask: 0,
-            pixels: PixelMetrics::new(),
-        }
+    if readable.is_empty() {
+        return Ok((Vec::new(), 0.0));
     }
-
-    /// Takes in one image; its map is smoothed already.
-    fn add(&mut self, sample: &Sample, image: &Prepared, prediction: &Prediction) -> Result<()> {
-        self.scores.push(prediction.score);
-        self.labels.push(sample.label == Label::Anomalous);
-        let map = &prediction.map;
-        match &image.mask {
-            None => {
-                self.without_mask += 1;
-                self.pixels = PixelMetrics::new(); // they will not be asked for: free the memory
-                Ok(())
-            }
-            Some(_) if self.without_mask > 0 => Ok(()),
-            Some(mask) => {
-                let (height, width) = (map.height, map.width);
-                let map = PixelMap {
-                    scores: &map.values,
-                    mask,
+    let device = detector.vision().projection().device();
+    let pixels = preparation.stack(readable.iter().map(|(_, image, _)| image), device)?;
+    let started = Instant::now();
+    let predictions: Vec<(Prediction, Vec<Routes>)> = match config.figures {
+        true => detector.predict_routed(&pixels)?,
+        false => {
+            let predictions = detector.predict(&pixels)?;
+            predictions.into_iter().map(|p| (p, Vec::new())).collect()
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let sigma = detector.config().score.sigma;
+    let measured = readable.into_par_iter().zip(predictions).map(
+        |((sample, prepared, original), (mut prediction, routes))| {
+            prediction.map = prediction.map.smoothed(sigma);
+            let anomalous_pixels = prepared
+                .mask
+                .iter()
+                .flatten()
+                .filter(|&&value| value != 0)
+                .count();
+            let (map, mask) = match original {
+                Some(Original {
                     height,
                     width,
-                };
-                self.pixels
-                    .push(map)
-                    .map_err(|source| score_error(&sample.id, source))
+                    mask,
+                }) => (prediction.map.resized(height, width), mask),
+                None => (prediction.map.clone(), prepared.mask),
+            };
+            Measured {
+                sample,
+                prediction,
+                routes,
+                map,
+                mask,
+                anomalous_pixels,
             }
-        }
-    }
+        },
+    );
+    Ok((measured.collect(), seconds))
+}
 
-    fn finish(self, curve_points: usize) -> Result<CategoryReport> {
-        let (scores, labels) = (&self.scores, &self.labels);
-        let wrong = |source| score_error(self.name, source);
-        let f1 = f1_max(scores, labels).map_err(wrong)?;
-        let mut all = Scores {
-            image_auroc: auroc(scores, labels).map_err(wrong)?,
-            image_ap: average_precision(scores, labels).map_err(wrong)?,
-            image_f1_max: f1.map(|f1| f1.value),
-            ..Scores::default()
-        };
-        let (pixels, curves) = match curve_points {
-            0 => (self.pixels.finish(), None),
-            most => {
-                let (pixels, of_pixels) = self.pixels.finish_with_curves(most);
-                let curves = Curves {
-                    image_roc: roc_curve(scores, labels, most).map_err(wrong)?,
-                    image_precision_recall: precision_recall_curve(scores, labels, most)
-                        .map_err(wrong)?,
-                    ..of_pixels
-                };
-                (pixels, Some(curves))
-            }
-        };
-        if self.without_mask == 0 {
-            all.pixel_auroc = pixels.auroc;
-            all.pixel_ap = pixels.average_precision;
-            all.pixel_f1_max = pixels.f1_max.map(|f1| f1.value);
-            all.aupro = pixels.aupro;
-            all.aupro_200 = pixels.aupro_200;
+impl Measured<'_> {
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            sample: self.sample,
+            prediction: &self.prediction,
+            map: &self.map,
+            mask: self.mask.as_deref(),
+            routes: &self.routes,
         }
-        let anomalous = labels.iter().filter(|&&anomalous| anomalous).count();
-        Ok(CategoryReport {
-            category: self.name.to_owned(),
-            normal: labels.len() - anomalous,
-            anomalous,
-            without_mask: self.without_mask,
-            regions: pixels.regions,
-            scores: all,
-            image_f1_threshold: f1.map(|f1| f1.threshold),
-            curves,
-            seconds: self.started.elapsed().as_secs_f64(),
-        })
     }
 }
 
-fn score_error(of: &str, source: MetricError) -> Error {
-    Error::Score {
-        of: of.to_owned(),
-        source,
+/// Anomalous pixels of every anomalous image at the network's size. A mask that cannot be read is
+/// reported when its image has its turn.
+fn defect_sizes(dataset: &Dataset, preparation: &Preparation) -> Vec<usize> {
+    let size = preparation.size;
+    let masks = dataset
+        .samples
+        .par_iter()
+        .filter_map(|sample| sample.mask.as_ref());
+    masks
+        .filter_map(|path| Mask::open(path, preparation.mask_threshold).ok())
+        .map(|mask| {
+            let pixels = mask.resized(size.height, size.width);
+            pixels.iter().filter(|&&value| value != 0).count()
+        })
+        .collect()
+}
+
+/// Closes the category that is being measured.
+fn finish(
+    current: &mut Option<(usize, Category<'_>)>,
+    done: &mut [Option<DoneCategory>],
+    detector: &Detector,
+    state: Option<&EvalState>,
+) -> Result<()> {
+    if let Some((number, category)) = current.take() {
+        let category = category.finish(&detector.config().experts)?;
+        if let Some(state) = state {
+            state.keep(&category)?;
+        }
+        done[number] = Some(category);
     }
+    Ok(())
+}
+
+/// The report from what is known of the categories.
+fn collect(
+    detector: &Detector,
+    dataset: &Dataset,
+    config: &EvalConfig,
+    done: impl Iterator<Item = DoneCategory>,
+) -> Report {
+    let model = detector.config();
+    let mut report = Report {
+        dataset: dataset.name.clone(),
+        index_hash: dataset.index_hash(),
+        mask_threshold: config.mask_threshold.unwrap_or(dataset.mask_threshold),
+        map_size: (model.image_size.height, model.image_size.width),
+        original_size: config.original_size,
+        sigma: model.score.sigma,
+        categories: Vec::new(),
+        mean: Scores::default(),
+        failures: Vec::new(),
+        seconds: 0.0,
+        images: None,
+        figures: None,
+    };
+    let mut images = Vec::new();
+    for category in done {
+        report.categories.push(category.report);
+        report.failures.extend(category.failures);
+        images.extend(category.images);
+    }
+    let scores: Vec<Scores> = report
+        .categories
+        .iter()
+        .map(|category| category.scores)
+        .collect();
+    report.mean = Scores::mean(&scores);
+    images.sort_by(|a: &ImageResult, b| a.id.cmp(&b.id));
+    if config.figures {
+        let all = || {
+            report
+                .categories
+                .iter()
+                .filter_map(|category| category.figures.as_ref())
+        };
+        let mut usage = Usage::default();
+        all().for_each(|figures| usage.add(&figures.experts));
+        let seconds = all().map(|figures| figures.predict_seconds).sum();
+        report.figures = Some(Figures {
+            scales: scales::mean(all().map(|figures| figures.scales.as_slice())),
+            experts: usage.named(&model.experts),
+            cost: Cost::of(config.batch_size, images.len(), seconds),
+        });
+    }
+    report.images = config.per_image.then_some(images);
+    report
 }

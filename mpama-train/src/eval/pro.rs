@@ -2,7 +2,7 @@
 
 use super::error::MetricError;
 use super::pixels::{PixelMap, PixelMetrics};
-use super::ranking::Ranking;
+use super::ranking::{Reading, Step, Totals};
 
 /// The false positive rate up to which PRO is integrated, as MVTec AD's evaluation has it.
 pub const AUPRO_LIMIT: f64 = 0.3;
@@ -20,7 +20,8 @@ pub const AUPRO_LIMIT: f64 = 0.3;
 /// Finite scores, slices that fill their images and a limit in `(0, 1]` are expected.
 pub fn aupro(maps: &[PixelMap<'_>], limit: f64) -> Result<Option<f64>, MetricError> {
     let limit = checked_limit(limit)?;
-    Ok(PixelMetrics::of(maps)?.rank().aupro(limit))
+    let read = PixelMetrics::of(maps)?.read(|_| Vec::new(), |totals| Aupro::new(totals, limit))?;
+    Ok(read.map(|area| area.value()))
 }
 
 /// Refuses a limit outside `(0, 1]`.
@@ -32,36 +33,57 @@ pub(super) fn checked_limit(limit: f64) -> Result<f64, MetricError> {
     }
 }
 
-impl Ranking {
-    /// The integral, one anomalous pixel at a time.
-    ///
-    /// A pixel of a region of `a` pixels lifts that region's recall by `1/a`. On the curve, drawn
-    /// with straight lines between thresholds, it does so linearly from the false positive rate
-    /// just above its score to the rate once its ties are included, and counts fully from there on:
-    /// the area under this ramp up to the limit, over the limit, is the pixel's share.
-    pub(super) fn aupro(&self, limit: f64) -> Option<f64> {
-        let (_, normal) = self.counts()?;
-        let mut shares = vec![0.0; self.areas.len()];
-        for step in self.steps() {
-            let from = step.fp_above as f64 / normal as f64;
-            let to = step.fp as f64 / normal as f64;
-            if from >= limit {
-                break;
-            }
-            let share = if to <= limit {
-                1.0 - (from + to) / (2.0 * limit)
-            } else {
-                (limit - from).powi(2) / (2.0 * (to - from) * limit)
-            };
-            for pixel in step.reached {
-                shares[pixel.region as usize] += share;
-            }
+/// [`aupro`] in the making.
+///
+/// The integral is taken one anomalous pixel at a time. A pixel of a region of `a` pixels lifts that
+/// region's recall by `1/a`. On the curve, drawn with straight lines between thresholds, it does so
+/// linearly from the false positive rate just above its score to the rate once its ties are included,
+/// and counts fully from there on: the area under this ramp up to the limit, over the limit, is the
+/// pixel's share.
+pub(super) struct Aupro {
+    limit: f64,
+    negatives: f64,
+    areas: Vec<usize>,
+    /// Sum of the shares of each region's pixels.
+    shares: Vec<f64>,
+}
+
+impl Aupro {
+    pub(super) fn new(totals: &Totals<'_>, limit: f64) -> Self {
+        Self {
+            limit,
+            negatives: totals.negatives as f64,
+            areas: totals.areas.to_vec(),
+            shares: vec![0.0; totals.areas.len()],
         }
-        let overlap: f64 = shares
+    }
+
+    pub(super) fn value(&self) -> f64 {
+        let overlap: f64 = self
+            .shares
             .iter()
             .zip(&self.areas)
             .map(|(share, &area)| share / area as f64)
             .sum();
-        Some(overlap / self.areas.len() as f64)
+        overlap / self.areas.len() as f64
+    }
+}
+
+impl Reading for Aupro {
+    fn step(&mut self, step: &Step<'_>) {
+        let limit = self.limit;
+        let from = step.fp_above as f64 / self.negatives;
+        let to = step.fp as f64 / self.negatives;
+        if from >= limit {
+            return;
+        }
+        let share = if to <= limit {
+            1.0 - (from + to) / (2.0 * limit)
+        } else {
+            (limit - from).powi(2) / (2.0 * (to - from) * limit)
+        };
+        for &(region, pixels) in step.regions {
+            self.shares[region as usize] += f64::from(pixels) * share;
+        }
     }
 }

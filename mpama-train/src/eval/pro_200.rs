@@ -3,7 +3,7 @@
 use super::error::MetricError;
 use super::pixels::{PixelMap, PixelMetrics};
 use super::pro::AUPRO_LIMIT;
-use super::ranking::Ranking;
+use super::ranking::{Reading, Step, Totals};
 
 /// Area under per-region overlap by the definition of CFLOW-AD's `cal_pro_score`, which AnomalyCLIP
 /// and its successors report as PRO or AUPRO, in `[0, 1]`.
@@ -25,42 +25,67 @@ use super::ranking::Ranking;
 /// # Errors
 /// Finite scores and slices that fill their images are expected.
 pub fn aupro_200(maps: &[PixelMap<'_>]) -> Result<Option<f64>, MetricError> {
-    Ok(PixelMetrics::of(maps)?.rank().aupro_200())
+    let read = PixelMetrics::of(maps)?.read(Aupro200::stops, Aupro200::new)?;
+    Ok(read.and_then(|area| area.value()))
 }
 
-impl Ranking {
-    pub(super) fn aupro_200(&self) -> Option<f64> {
-        let (_, normal) = self.counts()?;
-        let highest = self.positives[0].score.max(self.negatives[0]);
-        let lowest = self.positives.last()?.score.min(*self.negatives.last()?);
+/// [`aupro_200`] in the making.
+pub(super) struct Aupro200 {
+    negatives: f64,
+    areas: Vec<usize>,
+    /// Detected pixels of each region.
+    detected: Vec<usize>,
+    /// False positive rate and mean recall of the regions at each threshold that is kept.
+    curve: Vec<(f64, f64)>,
+}
 
-        let mut detected = vec![0_usize; self.areas.len()];
-        let mut pixels = self.positives.iter().peekable();
-        let mut curve = Vec::new();
-        for threshold in thresholds(lowest, highest)?.rev() {
-            let fp = self
-                .negatives
-                .partition_point(|&score| f64::from(score) > threshold);
-            let rate = fp as f64 / normal as f64;
-            if rate >= AUPRO_LIMIT {
-                break; // it only grows from here
-            }
-            while let Some(pixel) = pixels.next_if(|pixel| f64::from(pixel.score) > threshold) {
-                detected[pixel.region as usize] += 1;
-            }
-            let recalls = detected
-                .iter()
-                .zip(&self.areas)
-                .map(|(&tp, &area)| tp as f64 / area as f64);
-            curve.push((rate, recalls.sum::<f64>() / self.areas.len() as f64));
+impl Aupro200 {
+    pub(super) fn new(totals: &Totals<'_>) -> Self {
+        Self {
+            negatives: totals.negatives as f64,
+            areas: totals.areas.to_vec(),
+            detected: vec![0; totals.areas.len()],
+            curve: Vec::new(),
         }
+    }
 
+    /// The thresholds at which it wants to stop, highest first.
+    pub(super) fn stops(totals: &Totals<'_>) -> Vec<f64> {
+        thresholds(totals.lowest, totals.highest)
+            .map(|thresholds| thresholds.rev().collect())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn value(&self) -> Option<f64> {
+        let curve = &self.curve;
         let width = curve.last()?.0 - curve.first()?.0;
         let area: f64 = curve
             .windows(2)
             .map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0)
             .sum();
         (width > 0.0).then_some(area / width)
+    }
+}
+
+impl Reading for Aupro200 {
+    fn step(&mut self, step: &Step<'_>) {
+        for &(region, pixels) in step.regions {
+            self.detected[region as usize] += pixels as usize;
+        }
+    }
+
+    fn stop(&mut self, fp: usize) {
+        let rate = fp as f64 / self.negatives;
+        if rate >= AUPRO_LIMIT {
+            return;
+        }
+        let recalls = self
+            .detected
+            .iter()
+            .zip(&self.areas)
+            .map(|(&tp, &area)| tp as f64 / area as f64);
+        let mean = recalls.sum::<f64>() / self.areas.len() as f64;
+        self.curve.push((rate, mean));
     }
 }
 

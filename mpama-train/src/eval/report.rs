@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use mpama_datasets::Label;
 
+use super::cost::Cost;
 use super::curve::Curves;
+use super::scales::ScaleScores;
+use super::usage::ExpertUse;
 
 /// An adapter measured on a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct Report {
     pub mask_threshold: u8,
     /// Height and width in pixels at which maps and masks were compared.
     pub map_size: (usize, usize),
+    /// Whether they were compared at the size of each image's file instead.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub original_size: bool,
     /// Standard deviation of the Gaussian over the maps, in pixels; 0 is none.
     pub sigma: f64,
     /// One entry per category, sorted by name.
@@ -31,6 +37,32 @@ pub struct Report {
     /// Every image, if asked for, in the order of ids.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub images: Option<Vec<ImageResult>>,
+    /// The numbers behind the paper's figures 4 and 5 and table 7, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figures: Option<Figures>,
+}
+
+/// What the paper's figures 4 and 5 and its table 7 show, over a dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Pixel metrics by the size of the defect, smallest first: means over the categories. Empty if no
+    /// image has a defect of known size.
+    pub scales: Vec<ScaleScores>,
+    /// How often each expert was used; empty if the adapter has none.
+    pub experts: Vec<ExpertUse>,
+    /// What predicting cost.
+    pub cost: Option<Cost>,
+}
+
+/// The same over a category.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CategoryFigures {
+    /// Pixel metrics by the size of the defect; the sizes are parted over the whole dataset.
+    pub scales: Vec<ScaleScores>,
+    /// How often each expert was used.
+    pub experts: Vec<ExpertUse>,
+    /// Time in the model, in seconds.
+    pub predict_seconds: f64,
 }
 
 /// The results of one category.
@@ -56,6 +88,9 @@ pub struct CategoryReport {
     pub curves: Option<Curves>,
     /// Time the category took.
     pub seconds: f64,
+    /// The numbers behind the paper's figures, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figures: Option<CategoryFigures>,
 }
 
 /// Metrics as fractions; `None` where one is undefined, as with images of one label only.
@@ -104,26 +139,57 @@ pub struct ImageResult {
 impl Scores {
     /// Each metric's mean over those of `all` in which it is defined.
     pub fn mean(all: &[Scores]) -> Scores {
-        let mean = |metric: fn(&Scores) -> Option<f64>| {
+        Self::each(all, |values| (!values.is_empty()).then(|| mean(values)))
+    }
+
+    /// Each metric's standard deviation over those of `all` in which it is defined, with their number less
+    /// one as divisor; `None` for fewer than two.
+    pub fn deviation(all: &[Scores]) -> Scores {
+        Self::each(all, |values| {
+            let mean = mean(values);
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+        })
+    }
+
+    /// One number from all defined values of each metric.
+    fn each(all: &[Scores], of: impl Fn(&[f64]) -> Option<f64>) -> Scores {
+        let of = |metric: fn(&Scores) -> Option<f64>| {
             let values: Vec<f64> = all.iter().filter_map(metric).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+            of(&values)
         };
         Scores {
-            image_auroc: mean(|s| s.image_auroc),
-            image_ap: mean(|s| s.image_ap),
-            image_f1_max: mean(|s| s.image_f1_max),
-            pixel_auroc: mean(|s| s.pixel_auroc),
-            pixel_ap: mean(|s| s.pixel_ap),
-            pixel_f1_max: mean(|s| s.pixel_f1_max),
-            aupro: mean(|s| s.aupro),
-            aupro_200: mean(|s| s.aupro_200),
+            image_auroc: of(|s| s.image_auroc),
+            image_ap: of(|s| s.image_ap),
+            image_f1_max: of(|s| s.image_f1_max),
+            pixel_auroc: of(|s| s.pixel_auroc),
+            pixel_ap: of(|s| s.pixel_ap),
+            pixel_f1_max: of(|s| s.pixel_f1_max),
+            aupro: of(|s| s.aupro),
+            aupro_200: of(|s| s.aupro_200),
         }
     }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_deviation_is_that_of_a_sample() {
+        let scores = [0.2, 0.4, 0.9].map(|value| Scores {
+            pixel_auroc: Some(value),
+            ..Scores::default()
+        });
+        let found = Scores::deviation(&scores).pixel_auroc;
+        // numpy.std([0.2, 0.4, 0.9], ddof=1)
+        assert!(found.is_some_and(|std| (std - 0.360_555_127_546_398_9).abs() < 1e-15));
+        assert_eq!(Scores::deviation(&scores[..1]), Scores::default());
+    }
 
     #[test]
     fn the_mean_skips_what_is_undefined() {

@@ -12,7 +12,7 @@ use mpama_core::clip::Checkpoint;
 use mpama_core::{Adapter, AdapterConfig, BaseModel, Detector, ModelConfig, TextVectors};
 use mpama_datasets::Dataset;
 use mpama_datasets::synth::{Split, SynthOptions};
-use mpama_train::eval::{EvalConfig, Report, evaluate_with};
+use mpama_train::eval::{EvalConfig, Report, Seen, evaluate_with};
 use mpama_train::{Backbone, Control, Stages, Start, TrainConfig};
 
 use super::Outcome;
@@ -185,8 +185,12 @@ fn measure(
     let mut events = |event| watch.event(event);
     let mut control = Control::new(interrupt::flag(), &mut events);
     let mut collector = Collector::new(gallery);
-    let mut look = |sample: &_, prediction: &_| collector.look(sample, prediction);
-    let ended = evaluate_with(&loaded.detector, dataset, &config, &mut control, &mut look)?;
+    let mut look = |seen: &Seen<'_>| {
+        collector.look(seen.sample, seen.prediction);
+        Ok(())
+    };
+    let detector = &loaded.detector;
+    let ended = evaluate_with(detector, dataset, &config, None, &mut control, &mut look)?;
     watch.finish()?;
     let mpama_train::Outcome::Done(report) = ended else {
         return Ok(None);
