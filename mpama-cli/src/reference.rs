@@ -34,7 +34,8 @@ fn cli_reference_is_current() {
          `type` and a version `v`; an error is a record too.\n\n\
          | Exit code | Meaning |\n|---|---|\n\
          | 0 | done; for `predict`, whatever the scores were |\n\
-         | 1 | done, and the answer is no: `--exit-code` found an anomaly, `--require` a lower figure |\n\
+         | 1 | done, and the answer is no: `--exit-code` found an anomaly, `--require` a lower figure, \
+         `datasets check` a problem |\n\
          | 2 | could not do it; with many inputs the rest is done and the failures are listed |\n\
          | 130 | interrupted, state saved |\n",
     );
