@@ -1,23 +1,25 @@
 //! `mpama eval`: an adapter measured on datasets.
 
+mod judge;
+mod leave;
+
 use std::path::Path;
 
 use mpama_datasets::{Dataset, Layout};
 use mpama_train::eval::{EvalConfig, Report, evaluate_with};
 use mpama_train::{Control, Stages};
-use serde_json::json;
 
 use super::Outcome;
 use super::watch::Watch;
 use crate::cli::{Eval, Global};
 use crate::files;
 use crate::interrupt;
-use crate::metric::{METRICS, Metric, Requirement};
-use crate::model::{self, Loaded};
+use crate::metric::{METRICS, Metric};
+use crate::model;
 use crate::output::{Output, count, shown};
 use crate::problem::Mistake;
 use crate::progress::duration;
-use crate::report::{self, Baseline, CURVE_POINTS, Collector, Saved, paper};
+use crate::report::{CURVE_POINTS, Collector, Saved, paper};
 
 /// The columns of the table, as places among the metrics. Both kinds of AUPRO are shown: they are different
 /// measures.
@@ -37,16 +39,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         files::writable_folder(folder)?;
     }
     let loaded = model::load(&args.model, global, output)?;
-    let size = loaded.config.model.image_size;
-    let baseline = match &args.compare {
-        Some(file) => {
-            let measured = datasets.iter();
-            let measured =
-                measured.map(|d| (d.name.as_str(), d.index_hash(), (size.height, size.width)));
-            Some(Baseline::open(file, &measured.collect::<Vec<_>>())?)
-        }
-        None => None,
-    };
+    let baseline = judge::baseline(args.compare.as_deref(), &loaded, &datasets)?;
 
     let config = EvalConfig {
         per_image: args.save.is_some() || args.report.is_some(),
@@ -81,7 +74,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         output.note(format_args!("Wrote {}", shown(file)));
     }
     if let Some(folder) = &args.report
-        && !leave(folder, &saved, &loaded, &config, collected, args, output)?
+        && !leave::all(folder, &saved, &loaded, &config, collected, args, output)?
     {
         return Ok(Outcome::Interrupted);
     }
@@ -93,7 +86,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         .map(|failure| format!("\n  {}", failure.reason))
         .collect();
     if failures.is_empty() {
-        return met(&args.require, reports, output);
+        return judge::met(&args.require, reports, output);
     }
     let all = datasets.iter().map(|dataset| dataset.samples.len()).sum();
     Err(Mistake::SomeFailed {
@@ -167,72 +160,4 @@ fn show(report: &Report, per_category: bool, output: &Output) -> anyhow::Result<
 /// A fraction in per cent, `n/a` where it is undefined.
 fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "n/a".to_owned(), |value| format!("{:.1}", 100.0 * value))
-}
-
-/// Writes report.json, report.csv and the page; false if Ctrl-C came before the last picture.
-fn leave(
-    folder: &Path,
-    saved: &Saved,
-    loaded: &Loaded,
-    config: &EvalConfig,
-    collected: Vec<Collector>,
-    args: &Eval,
-    output: &Output,
-) -> anyhow::Result<bool> {
-    let said = |name: &str| {
-        let file = folder.join(name);
-        output.note(format_args!("Wrote {}", shown(&file)));
-        file
-    };
-    saved.write(&folder.join("report.json"))?;
-    said("report.json");
-    files::write_whole(&folder.join("report.csv"), &report::table(&saved.datasets)?)?;
-    said("report.csv");
-    let (reports, comparison) = (&saved.datasets, saved.comparison.as_ref());
-    let page = report::html(
-        loaded,
-        config,
-        reports,
-        collected,
-        args.gallery,
-        comparison,
-        output,
-    )?;
-    let Some(page) = page else {
-        output.note("Stopped: the figures are in report.json, the page was not written");
-        return Ok(false);
-    };
-    files::write_whole(&folder.join("report.html"), page.as_bytes())?;
-    said("report.html");
-    Ok(true)
-}
-
-/// Whether every dataset's mean is as high as required; what is undefined is not.
-fn met(required: &[Requirement], reports: &[Report], output: &Output) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::Done;
-    for report in reports {
-        for Requirement { metric, least } in required {
-            let value = (metric.of)(&report.mean);
-            let met = value.is_some_and(|value| 100.0 * value >= *least);
-            let dataset = &report.dataset;
-            output.record(
-                "requirement",
-                json!({
-                    "dataset": dataset, "metric": metric.field(), "least": least / 100.0,
-                    "value": value, "met": met,
-                }),
-            )?;
-            if !met {
-                outcome = Outcome::No;
-                output.warn(format_args!(
-                    "{}: {} is {}, required is {least}",
-                    shown(Path::new(dataset)),
-                    metric.heading,
-                    // as many digits as tell the two apart
-                    value.map_or_else(|| "n/a".to_owned(), |v| format!("{:.3}", 100.0 * v))
-                ));
-            }
-        }
-    }
-    Ok(outcome)
 }
