@@ -1,7 +1,8 @@
 //! `mpama eval`: adapters measured on datasets.
 
+mod judge;
+mod leave;
 mod protocol;
-mod required;
 mod resume;
 mod spread;
 mod table;
@@ -22,7 +23,7 @@ use crate::interrupt;
 use crate::model::{self, Loaded};
 use crate::output::{Output, Record, count, shown};
 use crate::problem::Mistake;
-use crate::report::{self, Baseline, CURVE_POINTS, Collector, Saved};
+use crate::report::{Baseline, CURVE_POINTS, Collector, Saved};
 
 /// Measures one adapter after the other on one dataset after the other.
 pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         let loaded = model::load(&model, global, output)?;
         protocol::check(&loaded.config, &datasets, args.allow_training_data)?;
         protocol::tell(&loaded.config, &datasets, output);
-        let baseline = baseline(args, &loaded, &datasets)?;
+        let baseline = judge::baseline(args.compare.as_deref(), &loaded, &datasets)?;
         let mut resume = Resume::new(args, adapter.map(PathBuf::as_path))?;
         let Some(saved) = one(args, &loaded, &datasets, baseline, &mut resume, output)? else {
             return Ok(Outcome::Interrupted);
@@ -87,23 +88,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
     resumes.into_iter().try_for_each(Resume::end)?;
     failures(&measured, &datasets)?;
     let reports = measured.iter().flat_map(|saved| &saved.datasets);
-    required::met(&args.require, reports, output)
-}
-
-/// The report to compare with, known to be on the same data.
-fn baseline(
-    args: &Eval,
-    loaded: &Loaded,
-    datasets: &[Dataset],
-) -> Result<Option<Baseline>, Mistake> {
-    let Some(file) = &args.compare else {
-        return Ok(None);
-    };
-    let size = loaded.config.model.image_size;
-    let measured = datasets
-        .iter()
-        .map(|d| (d.name.as_str(), d.index_hash(), (size.height, size.width)));
-    Baseline::open(file, &measured.collect::<Vec<_>>()).map(Some)
+    judge::met(&args.require, reports, output)
 }
 
 /// Measures one adapter; `None` if Ctrl-C came before the end.
@@ -168,49 +153,11 @@ fn one(
     }
     let saved = Saved::new(loaded, reports, compared)?;
     if let Some(folder) = &args.report
-        && !leave(folder, &saved, loaded, &config, collected, args, output)?
+        && !leave::all(folder, &saved, loaded, &config, collected, args, output)?
     {
         return Ok(None);
     }
     Ok(Some(saved))
-}
-
-/// Writes report.json, report.csv and the page; false if Ctrl-C came before the last picture.
-fn leave(
-    folder: &Path,
-    saved: &Saved,
-    loaded: &Loaded,
-    config: &EvalConfig,
-    collected: Vec<Collector>,
-    args: &Eval,
-    output: &Output,
-) -> anyhow::Result<bool> {
-    let said = |name: &str| {
-        let file = folder.join(name);
-        output.note(format_args!("Wrote {}", shown(&file)));
-        file
-    };
-    saved.write(&folder.join("report.json"))?;
-    said("report.json");
-    files::write_whole(&folder.join("report.csv"), &report::table(&saved.datasets)?)?;
-    said("report.csv");
-    let (reports, comparison) = (&saved.datasets, saved.comparison.as_ref());
-    let page = report::html(
-        loaded,
-        config,
-        reports,
-        collected,
-        args.gallery,
-        comparison,
-        output,
-    )?;
-    let Some(page) = page else {
-        output.note("Stopped: the figures are in report.json, the page was not written");
-        return Ok(false);
-    };
-    files::write_whole(&folder.join("report.html"), page.as_bytes())?;
-    said("report.html");
-    Ok(true)
 }
 
 /// A dataset's name, with its place behind it if an earlier one is called the same.

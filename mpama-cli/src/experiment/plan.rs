@@ -261,11 +261,11 @@ impl Variant {
     }
 }
 
-/// A name as part of a path: small ASCII letters and digits, all else one `-`.
+/// A name as part of a path: small letters and digits, all else one `-`.
 pub(super) fn slug(name: &str) -> String {
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = name.split(|c: char| !c.is_alphanumeric());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    words.join("-").to_ascii_lowercase()
+    words.join("-").to_lowercase()
 }
 
 #[cfg(test)]

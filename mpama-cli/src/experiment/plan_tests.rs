@@ -147,6 +147,22 @@ fn a_variants_settings_lie_over_the_trainings() {
 }
 
 #[test]
+fn names_become_folders() {
+    let names = [
+        "λ = 3",
+        "{1, 2}",
+        "T1 + T2 (MPA)",
+        "a/../b",
+        "..",
+        "3 experts",
+    ];
+    assert_eq!(
+        names.map(slug),
+        ["λ-3", "1-2", "t1-t2-mpa", "a-b", "", "3-experts"]
+    );
+}
+
+#[test]
 fn what_is_wrong_with_a_plan_is_named() {
     for (from, to, word) in [
         ("title = 'A'", "titel = 'A'", "titel"),

@@ -117,7 +117,7 @@ pub(super) fn show(
             if speed.total(&work).is_none() {
                 let config = typical(schedule).map(|run| &run.config);
                 if let Some(config) = config {
-                    output.note("Timing one image and one step of each stage");
+                    output.note("Timing one image and small steps of each stage");
                     let name = name_of(folder);
                     let backbone = Backbone {
                         checkpoint: &clip,
@@ -129,7 +129,7 @@ pub(super) fn show(
                         true => {
                             "one image timed just now and the steps that these runs have logged"
                         }
-                        false => "one image and one step of each stage, timed just now",
+                        false => "one image and small steps of each stage, timed just now",
                     };
                     speed = speed.or(&measured);
                     pace = Some(measured);

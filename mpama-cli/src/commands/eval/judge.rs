@@ -1,13 +1,33 @@
-//! `--require`: a bar for the mean of every dataset.
+//! An evaluation as a judge: against an earlier report, and against a bar.
 
 use std::path::Path;
 
+use mpama_datasets::Dataset;
 use mpama_train::eval::Report;
 use serde_json::json;
 
-use super::super::Outcome;
+use super::Outcome;
 use crate::metric::Requirement;
+use crate::model::Loaded;
 use crate::output::{Output, shown};
+use crate::problem::Mistake;
+use crate::report::Baseline;
+
+/// The report to compare with, if one was given: read before anything is measured, and refused if it is about
+/// other data or maps of another size.
+pub(super) fn baseline(
+    file: Option<&Path>,
+    loaded: &Loaded,
+    datasets: &[Dataset],
+) -> Result<Option<Baseline>, Mistake> {
+    let size = loaded.config.model.image_size;
+    let size = (size.height, size.width);
+    let measured = datasets
+        .iter()
+        .map(|d| (d.name.as_str(), d.index_hash(), size));
+    let measured: Vec<_> = measured.collect();
+    file.map(|file| Baseline::open(file, &measured)).transpose()
+}
 
 /// Whether every dataset's mean is as high as required; what is undefined is not.
 pub(super) fn met<'a>(
