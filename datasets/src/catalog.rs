@@ -379,14 +379,15 @@ impl Published {
         dataset.by_category().into_iter().all(fits)
     }
 
-    fn is_called(&self, name: &str) -> bool {
+    /// Whether a folder or category of this name is called as the dataset is.
+    pub fn is_called(&self, name: &str) -> bool {
         let name = plain(name);
         self.known_as.iter().any(|part| name.contains(part))
     }
 }
 
 /// A name in lower case, without anything but letters and digits.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     let kept = name.chars().filter(|c| c.is_alphanumeric());
     kept.flat_map(char::to_lowercase).collect()
 }

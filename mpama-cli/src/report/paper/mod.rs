@@ -8,10 +8,11 @@ mod show;
 
 use std::sync::LazyLock;
 
+use mpama_datasets::catalog::{Published, plain};
 use mpama_train::eval::Report;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use known::{Known, recognise};
+pub(crate) use known::recognise;
 pub(super) use show::html;
 pub(crate) use show::lines;
 
@@ -62,10 +63,9 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
 
 /// The paper's lines on a dataset, over its categories (`None`) or on one of them.
 pub(crate) fn rows(dataset: &str, category: Option<&str>) -> impl Iterator<Item = &'static Row> {
-    let category = category.map(known::plain);
-    ROWS.iter().filter(move |row| {
-        row.dataset == dataset && row.category.as_deref().map(known::plain) == category
-    })
+    let category = category.map(plain);
+    ROWS.iter()
+        .filter(move |row| row.dataset == dataset && row.category.as_deref().map(plain) == category)
 }
 
 /// What `report.json` says of the paper: the figures as fractions, as ours are.
@@ -114,7 +114,7 @@ impl Beside {
 }
 
 /// What to bear in mind when ours and theirs stand side by side.
-fn notes(known: &Known, report: &Report) -> Vec<String> {
+fn notes(known: &Published, report: &Report) -> Vec<String> {
     let mut notes = vec![
         "The paper's figures are of CLIP ViT-L/14@336 at 518×518, means of five runs, trained on VisA for \
          MVTec AD and on MVTec AD for all others. Its AUPRO is the field's measure with 200 thresholds: compare \

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use mpama_datasets::catalog::Published;
 use mpama_train::eval::{CategoryReport, Report};
 
 use super::super::text::{escaped, per_cent};
-use super::{Known, notes, printed, recognise, rows};
+use super::{notes, printed, recognise, rows};
 use crate::metric::Metric;
 
 /// The systems that are shown of single categories.
@@ -58,7 +59,7 @@ pub(in crate::report) fn html(report: &Report) -> String {
 }
 
 /// One row per system, ours last; metrics that the paper does not have on this dataset are left out.
-fn means(known: &Known, report: &Report) -> String {
+fn means(known: &Published, report: &Report) -> String {
     let metrics = printed();
     let there = |place: &usize| rows(known.name, None).any(|row| row.figures()[*place].is_some());
     let columns: Vec<usize> = (0..metrics.len()).filter(there).collect();
@@ -85,7 +86,7 @@ fn means(known: &Known, report: &Report) -> String {
 }
 
 /// For each metric the paper's systems and ours, one row per category.
-fn categories(known: &Known, report: &Report) -> String {
+fn categories(known: &Published, report: &Report) -> String {
     let mut html = String::from(
         "<details><summary>By category</summary><div class=\"wide\"><table class=\"many\"><thead><tr><th></th>",
     );
@@ -111,7 +112,7 @@ fn categories(known: &Known, report: &Report) -> String {
     html + "</tbody></table></div></details>\n"
 }
 
-fn row(known: &Known, category: &CategoryReport) -> String {
+fn row(known: &Published, category: &CategoryReport) -> String {
     let name = &category.category;
     let mut html = format!("<tr><th scope=\"row\">{}</th>", escaped(name));
     for (place, metric) in printed().iter().enumerate() {
