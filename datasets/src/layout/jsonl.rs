@@ -113,7 +113,7 @@ pub(crate) fn to_lines(dataset: &Dataset, folder: &Path) -> Result<String> {
             }
             Err(_) => whole.to_str().map(str::to_owned),
         };
-        text.ok_or_else(|| Error::NotUtf8(whole))
+        text.ok_or(Error::NotUtf8(whole))
     };
     let mut text = String::new();
     for sample in &dataset.samples {
