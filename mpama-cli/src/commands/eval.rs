@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mpama_datasets::{Dataset, Layout};
 use mpama_train::eval::{
-    Cost, EvalConfig, MAP_INDEX, Report, SavedMaps, Scores, Seen, evaluate_with,
+    Bounds, Cost, EvalConfig, MAP_INDEX, Report, SavedMaps, Scores, Seen, evaluate_with,
 };
 use mpama_train::{Control, Stages};
 use serde::Serialize;
@@ -110,6 +110,7 @@ fn one(
         curve_points: args.report.as_ref().map_or(0, |_| CURVE_POINTS),
         figures: kept,
         original_size: args.original_size,
+        bins: args.bins,
         spill: args.report.clone(),
         look_again: args.report.as_ref().map_or(0, |_| args.gallery),
         ..EvalConfig::default()
@@ -238,6 +239,22 @@ fn show(report: &Report, per_category: bool, output: &Output) -> anyhow::Result<
             .map(|(_, metric)| format!("{:>11}", cell(metric(scores))))
             .collect();
         output.line(format_args!("{name:<width$}  {}", cells.join("  ")))?;
+    }
+    if let Some(bounds) = &report.bounds {
+        let between = |name: &str, bounds: Bounds| {
+            format!(
+                "{name} {:.3} to {:.3}",
+                100.0 * bounds.lowest,
+                100.0 * bounds.highest
+            )
+        };
+        output.line(format_args!(
+            "counted in bins; the exact means lie within {}, {}, {}, {}",
+            between("pixel AUROC", bounds.pixel_auroc),
+            between("pixel AP", bounds.pixel_ap),
+            between("pixel F1", bounds.pixel_f1_max),
+            between("AUPRO", bounds.aupro),
+        ))?;
     }
     let without: usize = report.categories.iter().map(|c| c.without_mask).sum();
     if without > 0 {

@@ -149,6 +149,25 @@ impl BinnedMetrics {
     }
 }
 
+impl PixelBounds {
+    /// Bounds of the means over categories; `None` without a category.
+    pub(super) fn mean(all: &[PixelBounds]) -> Option<PixelBounds> {
+        let mean = |metric: fn(&PixelBounds) -> Bounds| {
+            let sum = |end: fn(Bounds) -> f64| all.iter().map(|b| end(metric(b))).sum::<f64>();
+            Bounds {
+                lowest: sum(|bounds| bounds.lowest) / all.len() as f64,
+                highest: sum(|bounds| bounds.highest) / all.len() as f64,
+            }
+        };
+        (!all.is_empty()).then(|| PixelBounds {
+            pixel_auroc: mean(|b| b.pixel_auroc),
+            pixel_ap: mean(|b| b.pixel_ap),
+            pixel_f1_max: mean(|b| b.pixel_f1_max),
+            aupro: mean(|b| b.aupro),
+        })
+    }
+}
+
 /// Best and worst order within bins: all anomalous pixels of a bin first, or all normal ones.
 struct Bracket {
     positives: f64,
