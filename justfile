@@ -87,7 +87,7 @@ table-5 *args: (experiment "table-5" args)
 # Table 6, the datasets themselves: just table-6 DATASETS
 [group('paper')]
 table-6 DATA:
-    cargo run --release -- info {{ DATA }}/*/
+    cargo run --release -- datasets check {{ DATA }}/*/
 
 [group('paper')]
 table-7 *args: (experiment "table-7" args)

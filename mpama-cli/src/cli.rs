@@ -337,6 +337,12 @@ pub(crate) struct Eval {
     #[arg(long)]
     pub(crate) original_size: bool,
 
+    /// Count pixels in N bins between 0 and 1 (65536, say) instead of ranking them: constant memory, and
+    /// the bounds of the exact figures are shown
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=1 << 24))]
+    pub(crate) bins: Option<usize>,
+
     /// Images that go through the model together
     #[arg(long, value_name = "N", default_value_t = 8)]
     #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]

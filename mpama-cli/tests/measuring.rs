@@ -286,3 +286,37 @@ fn without_anything_written_nothing_is_kept() {
     eval(&data, &[]).code(0);
     assert_eq!(bench::files(folder.path()).len(), before);
 }
+
+#[test]
+fn counting_in_bins_says_what_the_exact_figures_lie_between() {
+    let folder = TempDir::new().unwrap();
+    let data = categories(&folder.path().join("others"), &["dish"]);
+    let measured = |more: &[&str]| {
+        let file = folder.path().join("report.json");
+        let mut words = vec!["--save", file.to_str().unwrap()];
+        words.extend(more);
+        let ran = eval(&data, &words).code(0);
+        (ran.stdout, json(&file)["datasets"][0].clone())
+    };
+    let (_, exact) = measured(&[]);
+    let (table, counted) = measured(&["--bins", "1000"]);
+    assert!(
+        table.contains("the exact means lie within pixel AUROC"),
+        "{table}"
+    );
+    for metric in ["pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro"] {
+        let bounds = &counted["bounds"][metric];
+        let (lowest, highest) = (
+            bounds["lowest"].as_f64().unwrap(),
+            bounds["highest"].as_f64().unwrap(),
+        );
+        let value = exact["mean"][metric].as_f64().unwrap();
+        assert!(
+            lowest - 1e-9 <= value && value <= highest + 1e-9 && highest - lowest < 0.1,
+            "{metric}: {value} in {bounds}"
+        );
+    }
+    assert_eq!(counted["mean"]["aupro_200"], Value::Null);
+    assert_eq!(counted["mean"]["image_auroc"], exact["mean"]["image_auroc"]);
+    assert!(exact.get("bounds").is_none());
+}

@@ -107,6 +107,7 @@ fn one(
         curve_points: args.report.as_ref().map_or(0, |_| CURVE_POINTS),
         figures: kept,
         original_size: args.original_size,
+        bins: args.bins,
         spill: args.report.clone(),
         look_again: args.report.as_ref().map_or(0, |_| args.gallery),
         ..EvalConfig::default()

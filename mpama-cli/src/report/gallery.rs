@@ -211,6 +211,7 @@ mod tests {
             seconds: 0.0,
             images: Some(images),
             figures: None,
+            bounds: None,
         };
         (collector, report)
     }

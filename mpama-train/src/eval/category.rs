@@ -13,10 +13,10 @@ use super::scales::Quartiles;
 use super::state::DoneCategory;
 use super::usage::Usage;
 use super::{
-    Curves, MetricError, PixelMap, PixelMetrics, PixelScores, auroc, average_precision, f1_max,
-    precision_recall_curve, roc_curve,
+    BinnedMetrics, Curves, MetricError, PixelBounds, PixelMap, PixelMetrics, PixelScores, auroc,
+    average_precision, f1_max, precision_recall_curve, roc_curve,
 };
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// An image with all that is known of it.
 pub(super) struct Measured<'a> {
@@ -38,7 +38,7 @@ pub(super) struct Category<'a> {
     images: Vec<ImageResult>,
     failures: Vec<Failure>,
     without_mask: usize,
-    pixels: PixelMetrics,
+    pixels: Pixels,
     /// The quarters by defect size, with the number of images in each.
     quarters: Vec<(usize, PixelMetrics)>,
     usage: Usage,
@@ -55,7 +55,7 @@ impl<'a> Category<'a> {
             images: Vec::new(),
             failures: Vec::new(),
             without_mask: 0,
-            pixels: within(config, 1),
+            pixels: Pixels::new(config),
             quarters: quarters(config, quartiles),
             usage: Usage::default(),
             predict_seconds: 0.0,
@@ -68,7 +68,7 @@ impl<'a> Category<'a> {
         images: &[Measured<'_>],
         seconds: f64,
         experts: &ExpertsConfig,
-    ) -> Result<()> {
+    ) -> crate::error::Result<()> {
         self.predict_seconds += seconds;
         for image in images {
             self.images.push(ImageResult {
@@ -86,7 +86,7 @@ impl<'a> Category<'a> {
         self.without_mask += images.iter().filter(|image| image.mask.is_none()).count();
         if self.without_mask > 0 {
             // pixel metrics will not be asked for: free the memory
-            self.pixels = within(self.config, 1);
+            self.pixels = Pixels::new(self.config);
             self.quarters.clear();
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl<'a> Category<'a> {
     }
 
     /// Measures what was taken in.
-    pub(super) fn finish(self, experts: &ExpertsConfig) -> Result<DoneCategory> {
+    pub(super) fn finish(self, experts: &ExpertsConfig) -> crate::error::Result<DoneCategory> {
         let labels: Vec<bool> = self.images.iter().map(is_anomalous).collect();
         let scores: Vec<f32> = self.images.iter().map(|image| image.score).collect();
         let (scores, labels) = (&scores, &labels);
@@ -123,18 +123,16 @@ impl<'a> Category<'a> {
             image_f1_max: f1.map(|f1| f1.value),
             ..Scores::default()
         };
-        let (pixels, curves) = match self.config.curve_points {
-            0 => (self.pixels.finish().map_err(wrong)?, None),
-            most => {
-                let (pixels, of_pixels) = self.pixels.finish_with_curves(most).map_err(wrong)?;
-                let curves = Curves {
-                    image_roc: roc_curve(scores, labels, most).map_err(wrong)?,
-                    image_precision_recall: precision_recall_curve(scores, labels, most)
-                        .map_err(wrong)?,
-                    ..of_pixels
-                };
-                (pixels, Some(curves))
-            }
+        let most = self.config.curve_points;
+        let (pixels, of_pixels, bounds) = self.pixels.finish(most).map_err(wrong)?;
+        let curves = match most {
+            0 => None,
+            most => Some(Curves {
+                image_roc: roc_curve(scores, labels, most).map_err(wrong)?,
+                image_precision_recall: precision_recall_curve(scores, labels, most)
+                    .map_err(wrong)?,
+                ..of_pixels
+            }),
         };
         if self.without_mask == 0 {
             all.add_pixels(&pixels);
@@ -163,11 +161,52 @@ impl<'a> Category<'a> {
                 experts: self.usage.named(experts),
                 predict_seconds: self.predict_seconds,
             }),
+            bounds,
         };
         Ok(DoneCategory {
             report,
             images: self.images,
             failures: self.failures,
+        })
+    }
+}
+
+/// The pixels of a category, ranked or counted.
+enum Pixels {
+    Ranked(PixelMetrics),
+    Counted(BinnedMetrics),
+}
+
+impl Pixels {
+    fn new(config: &EvalConfig) -> Self {
+        match config.bins {
+            None => Self::Ranked(within(config, 1)),
+            Some(bins) => Self::Counted(BinnedMetrics::new(bins)),
+        }
+    }
+
+    fn push_all(&mut self, maps: &[PixelMap<'_>]) -> Result<(), MetricError> {
+        match self {
+            Self::Ranked(metrics) => metrics.push_all(maps),
+            Self::Counted(metrics) => maps.iter().try_for_each(|map| metrics.push(*map)),
+        }
+    }
+
+    /// The metrics, curves of at most `most` points, and bounds if pixels were counted.
+    fn finish(
+        self,
+        most: usize,
+    ) -> Result<(PixelScores, Curves, Option<PixelBounds>), MetricError> {
+        Ok(match self {
+            Self::Ranked(metrics) if most == 0 => (metrics.finish()?, Curves::default(), None),
+            Self::Ranked(metrics) => {
+                let (scores, curves) = metrics.finish_with_curves(most)?;
+                (scores, curves, None)
+            }
+            Self::Counted(metrics) => {
+                let (scores, bounds, curves) = metrics.finish(most);
+                (scores, curves, bounds)
+            }
         })
     }
 }

@@ -9,6 +9,7 @@ use mpama_core::{AnomalyMap, Detector, Prediction, Routes};
 use mpama_datasets::{Dataset, Label, Sample};
 use rayon::prelude::*;
 
+use super::binned::PixelBounds;
 use super::category::{Category, Measured};
 use super::cost::Cost;
 use super::pixels::PIXEL_MEMORY;
@@ -43,6 +44,9 @@ pub struct EvalConfig {
     pub figures: bool,
     /// Compare map and mask at the size of the image's file instead of the network's input.
     pub original_size: bool,
+    /// Count pixels in so many bins instead of ranking them: constant memory, and bounds on what the exact
+    /// metrics are. The quarters by defect size are ranked all the same.
+    pub bins: Option<usize>,
     /// Memory in bytes for the pixels of a category; beyond it they go to a temporary file. With
     /// `figures` half as much comes on top.
     pub pixel_memory: usize,
@@ -63,6 +67,7 @@ impl Default for EvalConfig {
             curve_points: 0,
             figures: false,
             original_size: false,
+            bins: None,
             pixel_memory: PIXEL_MEMORY,
             spill: None,
             look_again: 0,
@@ -422,6 +427,7 @@ fn collect(
         seconds: 0.0,
         images: None,
         figures: None,
+        bounds: None,
     };
     let mut images = Vec::new();
     for category in done {
@@ -452,6 +458,8 @@ fn collect(
             cost: Cost::of(config.batch_size, images.len(), seconds),
         });
     }
+    let bounds: Vec<PixelBounds> = report.categories.iter().filter_map(|c| c.bounds).collect();
+    report.bounds = PixelBounds::mean(&bounds);
     report.images = config.per_image.then_some(images);
     report
 }

@@ -16,6 +16,7 @@
 
 mod ap;
 mod auroc;
+mod binned;
 mod category;
 mod cost;
 mod curve;
@@ -38,6 +39,7 @@ mod usage;
 
 pub use ap::average_precision;
 pub use auroc::auroc;
+pub use binned::{BinnedMetrics, Bounds, PixelBounds};
 pub use cost::Cost;
 pub use curve::{Curve, Curves, precision_recall_curve, pro_curve, roc_curve};
 pub use error::MetricError;

@@ -195,23 +195,28 @@ impl PixelMetrics {
     }
 }
 
+/// Refuses scores that do not fill their image or are not finite.
+pub(super) fn checked(map: &PixelMap<'_>) -> Result<(), MetricError> {
+    if map.scores.len() != map.height * map.width {
+        return Err(MetricError::Shape {
+            what: "scores",
+            found: map.scores.len(),
+            height: map.height,
+            width: map.width,
+        });
+    }
+    all_finite(map.scores)
+}
+
 /// Checks a map, finds its regions and parts its pixels.
 fn samples(map: &PixelMap<'_>) -> Result<Samples, MetricError> {
+    checked(map)?;
     let PixelMap {
         scores,
         mask,
         height,
         width,
     } = *map;
-    if scores.len() != height * width {
-        return Err(MetricError::Shape {
-            what: "scores",
-            found: scores.len(),
-            height,
-            width,
-        });
-    }
-    all_finite(scores)?;
     let regions = label_regions(mask, height, width)?;
     let anomalous = regions.areas.iter().sum();
     let mut positives = Vec::with_capacity(anomalous);

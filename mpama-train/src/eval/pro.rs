@@ -71,19 +71,22 @@ impl Aupro {
 
 impl Reading for Aupro {
     fn step(&mut self, step: &Step<'_>) {
-        let limit = self.limit;
         let from = step.fp_above as f64 / self.negatives;
         let to = step.fp as f64 / self.negatives;
-        if from >= limit {
-            return;
-        }
-        let share = if to <= limit {
-            1.0 - (from + to) / (2.0 * limit)
-        } else {
-            (limit - from).powi(2) / (2.0 * (to - from) * limit)
-        };
+        let share = share(self.limit, from, to);
         for &(region, pixels) in step.regions {
             self.shares[region as usize] += f64::from(pixels) * share;
         }
+    }
+}
+
+/// The share of a pixel that counts from the false positive rate `from` on, fully once it is `to`.
+pub(super) fn share(limit: f64, from: f64, to: f64) -> f64 {
+    if from >= limit {
+        0.0
+    } else if to <= limit {
+        1.0 - (from + to) / (2.0 * limit)
+    } else {
+        (limit - from).powi(2) / (2.0 * (to - from) * limit)
     }
 }

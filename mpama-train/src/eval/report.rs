@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use mpama_datasets::Label;
 
+use super::binned::PixelBounds;
 use super::cost::Cost;
 use super::curve::Curves;
 use super::scales::ScaleScores;
@@ -40,6 +41,9 @@ pub struct Report {
     /// The numbers behind the paper's figures 4 and 5 and table 7, if asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figures: Option<Figures>,
+    /// If pixels were counted in bins: what the exact pixel metrics lie between, as the mean has them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bounds: Option<PixelBounds>,
 }
 
 /// What the paper's figures 4 and 5 and its table 7 show, over a dataset.
@@ -91,6 +95,9 @@ pub struct CategoryReport {
     /// The numbers behind the paper's figures, if asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figures: Option<CategoryFigures>,
+    /// If pixels were counted in bins: what the exact pixel metrics lie between.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bounds: Option<PixelBounds>,
 }
 
 /// Metrics as fractions; `None` where one is undefined, as with images of one label only.

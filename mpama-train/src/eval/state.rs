@@ -142,6 +142,7 @@ mod tests {
             curves: None,
             seconds: 1.5e-7,
             figures: None,
+            bounds: None,
         };
         DoneCategory {
             report,

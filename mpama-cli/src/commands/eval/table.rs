@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mpama_train::eval::{Cost, Report};
+use mpama_train::eval::{Bounds, Cost, Report};
 
 use crate::metric::{METRICS, Metric};
 use crate::output::{Output, count, shown};
@@ -59,6 +59,22 @@ pub(super) fn show(report: &Report, per_category: bool, output: &Output) -> anyh
     for (name, cells) in theirs {
         let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>11}")).collect();
         output.line(format_args!("{name:<width$}  {}", cells.join("  ")))?;
+    }
+    if let Some(bounds) = &report.bounds {
+        let between = |name: &str, bounds: Bounds| {
+            format!(
+                "{name} {:.3} to {:.3}",
+                100.0 * bounds.lowest,
+                100.0 * bounds.highest
+            )
+        };
+        output.line(format_args!(
+            "counted in bins; the exact means lie within {}, {}, {}, {}",
+            between("pixel AUROC", bounds.pixel_auroc),
+            between("pixel AP", bounds.pixel_ap),
+            between("pixel F1", bounds.pixel_f1_max),
+            between("AUPRO", bounds.aupro),
+        ))?;
     }
     let without: usize = report.categories.iter().map(|c| c.without_mask).sum();
     if without > 0 {

@@ -290,6 +290,7 @@ impl Session<'_> {
             let config = EvalConfig {
                 batch_size: self.plan.batch_size.unwrap_or(defaults.batch_size),
                 per_image: true,
+                figures: true,
                 ..defaults
             };
             let mut watch = Watch::new(self.output, Stages::Both);
