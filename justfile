@@ -87,7 +87,7 @@ table-5 *args: (experiment "table-5" args)
 # Table 6, the datasets themselves: just table-6 DATASETS
 [group('paper')]
 table-6 DATA:
-    cargo run --release -- datasets check {{ DATA }}/*/
+    for data in {{ DATA }}/*/; do cargo run --release -- datasets check "$data"; done
 
 [group('paper')]
 table-7 *args: (experiment "table-7" args)
@@ -113,6 +113,18 @@ experiment plan *args:
 [group('write')]
 pretrain-demo out:
     RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ out }}
+
+# the demo's settings, on drawn categories that neither teach nor judge: just demo-selection runs/demo/clip
+[group('check')]
+demo-selection clip *args:
+    cargo run --release -- datasets synth --out runs/demo-selection/data/training --size 128 --good 12 --defective 18 --seed 111 --categories battery,bearing,biscuit,blister_pack,bottle_mouth,brick,brushed_metal,button,cable_end,circuit_board,concrete,cork,corrugated_sheet,gear,knit,nut,terrazzo,wire_mesh,wood,woven_cloth
+    cargo run --release -- datasets synth --out runs/demo-selection/data/selection --size 128 --good 24 --defective 48 --seed 5000 --categories denim,marble,perforated_plate,tablet,washer,zipper
+    cargo run --release -- experiment configs/experiments/demo-selection.toml --out runs/demo-selection --data runs/demo-selection/data --clip {{ clip }} {{ args }}
+
+# modules and perception sets on the drawn data of `mpama demo --out DEMO`
+[group('check')]
+demo-ablations demo *args:
+    cargo run --release -- experiment configs/experiments/demo.toml --out runs/demo-ablations --data {{ demo }}/data --clip {{ demo }}/clip {{ args }}
 
 # measure a CLIP for the demo on categories it has not seen: selection, or test at the very end
 [group('check')]

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         let loaded = model::load(&model, global, output)?;
         protocol::check(&loaded.config, &datasets, args.allow_training_data)?;
         protocol::tell(&loaded.config, &datasets, output);
-        let baseline = judge::baseline(args.compare.as_deref(), &loaded, &datasets)?;
+        let baseline = judge::baseline(args, &loaded, &datasets)?;
         let mut resume = Resume::new(args, adapter.map(PathBuf::as_path))?;
         let Some(saved) = one(args, &loaded, &datasets, baseline, &mut resume, output)? else {
             return Ok(Outcome::Interrupted);

@@ -47,13 +47,14 @@ pub(crate) struct CategoryComparison {
 
 impl Baseline {
     /// Reads the report, and sees that it is about each of these datasets, given by name, index hash and
-    /// map size: before anything is measured.
+    /// map size, and has its maps at the files' sizes or not as here: before anything is measured.
     ///
     /// # Errors
     /// [`Mistake::NoReport`] for a file that is none; [`Mistake::NotComparable`] with everything that differs.
     pub(crate) fn open(
         file: &Path,
         datasets: &[(&str, String, (usize, usize))],
+        original_size: bool,
     ) -> Result<Self, Mistake> {
         let saved = Saved::read(file)?;
         let mut reasons = Vec::new();
@@ -71,6 +72,17 @@ impl Baseline {
                             "{name} has other images, labels or masks there: index {}, here {}",
                             short(&other.index_hash),
                             short(hash)
+                        ));
+                    }
+                    if other.original_size != original_size {
+                        let words = |original| match original {
+                            true => "the size of each file",
+                            false => "the size of the network's input",
+                        };
+                        reasons.push(format!(
+                            "{name} was measured at {} there, here at {}",
+                            words(other.original_size),
+                            words(original_size)
                         ));
                     }
                     let (there, here) = (other.map_size, size);

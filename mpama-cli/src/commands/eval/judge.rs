@@ -7,6 +7,7 @@ use mpama_train::eval::Report;
 use serde_json::json;
 
 use super::Outcome;
+use crate::cli::Eval;
 use crate::metric::Requirement;
 use crate::model::Loaded;
 use crate::output::{Output, shown};
@@ -16,7 +17,7 @@ use crate::report::Baseline;
 /// The report to compare with, if one was given: read before anything is measured, and refused if it is about
 /// other data or maps of another size.
 pub(super) fn baseline(
-    file: Option<&Path>,
+    args: &Eval,
     loaded: &Loaded,
     datasets: &[Dataset],
 ) -> Result<Option<Baseline>, Mistake> {
@@ -26,7 +27,8 @@ pub(super) fn baseline(
         .iter()
         .map(|d| (d.name.as_str(), d.index_hash(), size));
     let measured: Vec<_> = measured.collect();
-    file.map(|file| Baseline::open(file, &measured)).transpose()
+    let open = |file| Baseline::open(file, &measured, args.original_size);
+    args.compare.as_deref().map(open).transpose()
 }
 
 /// Whether every dataset's mean is as high as required; what is undefined is not.
