@@ -7,7 +7,7 @@ mod resume;
 mod spread;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mpama_datasets::{Dataset, Layout};
 use mpama_train::eval::{EvalConfig, MAP_INDEX, SavedMaps, Seen, evaluate_with};
