@@ -208,6 +208,9 @@ mod tests {
             failures: Vec::new(),
             seconds: 0.0,
             images: Some(images),
+            original_size: false,
+            figures: None,
+            bounds: None,
         };
         (collector, report)
     }
