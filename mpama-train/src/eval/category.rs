@@ -173,14 +173,14 @@ impl<'a> Category<'a> {
 
 /// The pixels of a category, ranked or counted.
 enum Pixels {
-    Ranked(PixelMetrics),
+    Ranked(Box<PixelMetrics>),
     Counted(BinnedMetrics),
 }
 
 impl Pixels {
     fn new(config: &EvalConfig) -> Self {
         match config.bins {
-            None => Self::Ranked(within(config, 1)),
+            None => Self::Ranked(Box::new(within(config, 1))),
             Some(bins) => Self::Counted(BinnedMetrics::new(bins)),
         }
     }
