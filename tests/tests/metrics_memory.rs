@@ -20,7 +20,7 @@ fn maps(seed: u64, images: usize, levels: u32) -> Vec<(Vec<f32>, Vec<u8>)> {
                 let (y, x) = (i / 40, i % 40);
                 let inside =
                     (defect.0..defect.0 + 8).contains(&y) && (defect.1..defect.1 + 10).contains(&x);
-                u8::from(number % 3 > 0 && inside)
+                u8::from(!number.is_multiple_of(3) && inside)
             })
             .collect();
         let score = |m: &u8| (random.random_range(0..levels) + u32::from(*m) * levels / 3) as f32;
