@@ -119,12 +119,12 @@ pretrain-demo out:
 demo-selection clip *args:
     cargo run --release -- datasets synth --out runs/demo-selection/data/training --size 128 --good 12 --defective 18 --seed 111 --categories battery,bearing,biscuit,blister_pack,bottle_mouth,brick,brushed_metal,button,cable_end,circuit_board,concrete,cork,corrugated_sheet,gear,knit,nut,terrazzo,wire_mesh,wood,woven_cloth
     cargo run --release -- datasets synth --out runs/demo-selection/data/selection --size 128 --good 24 --defective 48 --seed 5000 --categories denim,marble,perforated_plate,tablet,washer,zipper
-    cargo run --release -- experiment configs/experiments/demo-selection.toml --out runs/demo-selection --data runs/demo-selection/data --clip {{ clip }} {{ args }}
+    cargo run --release -- experiment configs/demo/selection.toml --out runs/demo-selection --data runs/demo-selection/data --clip {{ clip }} {{ args }}
 
 # modules and perception sets on the drawn data of `mpama demo --out DEMO`
 [group('check')]
 demo-ablations demo *args:
-    cargo run --release -- experiment configs/experiments/demo.toml --out runs/demo-ablations --data {{ demo }}/data --clip {{ demo }}/clip {{ args }}
+    cargo run --release -- experiment configs/demo/ablations.toml --out runs/demo-ablations --data {{ demo }}/data --clip {{ demo }}/clip {{ args }}
 
 # measure a CLIP for the demo on categories it has not seen: selection, or test at the very end
 [group('check')]

@@ -208,6 +208,7 @@ fn a_prepared_list_is_the_dataset() {
         let ran = run([
             "eval",
             "--json",
+            "--allow-training-data",
             "--data",
             &data,
             "--clip",

@@ -23,7 +23,9 @@ const METRICS: [&str; 8] = [
 ];
 
 fn eval(data: &[&Path], more: &[&str]) -> Ran {
-    let mut words = vec!["eval".to_owned(), "--data".to_owned()];
+    let mut words = ["eval", "--allow-training-data", "--data"]
+        .map(str::to_owned)
+        .to_vec();
     words.extend(data.iter().map(|folder| text(folder)));
     words.extend(["--clip".to_owned(), clip()]);
     if !more.contains(&"--adapter") {

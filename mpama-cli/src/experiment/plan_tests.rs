@@ -72,6 +72,16 @@ fn every_table_and_figure_of_the_paper_has_a_sound_plan() {
 }
 
 #[test]
+fn the_plans_for_the_demo_are_sound() {
+    for (name, on) in [("selection", "training"), ("ablations", "known")] {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../configs/demo/{name}.toml"));
+        let plan = Plan::read(&file).unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(plan.trainings[0].on, on);
+    }
+}
+
+#[test]
 fn the_papers_settings_are_those_of_the_code() {
     for (file, learnable) in [("visa.toml", 3), ("mvtec.toml", 4)] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
