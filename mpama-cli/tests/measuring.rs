@@ -174,7 +174,7 @@ fn a_killed_evaluation_goes_on_behind_what_is_done() {
         .collect();
     assert_eq!(
         names,
-        ["report.html", "report.json"],
+        ["report.csv", "report.html", "report.json"],
         "nothing is left to go on with"
     );
 }
