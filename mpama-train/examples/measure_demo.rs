@@ -18,7 +18,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use mpama_core::adapter::SCHEMA_VERSION;
 use mpama_core::clip::Checkpoint;
-use mpama_core::config::{Depth, ImageSize};
+use mpama_core::config::ImageSize;
 use mpama_core::nn::normalize::unit_length;
 use mpama_core::{Adapter, AdapterConfig, BaseModel, Detector, ModelConfig, TextVectors};
 use mpama_datasets::Dataset;
@@ -27,6 +27,9 @@ use mpama_train::eval::{EvalConfig, evaluate};
 use mpama_train::{Backbone, Control, Outcome, Start, TrainConfig, train};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The settings of `mpama demo`.
+const DEMO: &str = include_str!("../../mpama-cli/assets/demo.toml");
 
 /// What a person would write for normal and damaged.
 const PROMPTS: [[&str; 3]; 2] = [
@@ -56,7 +59,7 @@ fn main() -> Result<()> {
     let seed: u64 = more.first().map_or(Ok(1), |seed| seed.parse())?;
     let mut config = match more.get(1) {
         Some(path) => TrainConfig::parse(&std::fs::read_to_string(path)?, path)?,
-        None => settings(),
+        None => TrainConfig::parse(DEMO, "the demo's settings")?,
     };
     let checkpoint = Checkpoint::open(clip)?;
     let side = checkpoint.config().vision.image_size;
@@ -97,18 +100,6 @@ fn main() -> Result<()> {
         report(name, &checkpoint, adapter, &truth)?;
     }
     Ok(())
-}
-
-/// The demo's settings: those of the paper but for what so small a tower needs.
-fn settings() -> TrainConfig {
-    let mut config = TrainConfig::default();
-    config.model.vision.vv_depth = Depth::Blocks(0);
-    config.model.vision.class_ln_post = true;
-    config.model.score.sigma = 2.0;
-    config.stage_one.epochs = 10;
-    config.stage_two.epochs = 5;
-    config.stage_two.learning_rate = 1e-3;
-    config
 }
 
 /// Draws the categories of a split, half as many normal images as anomalous ones.

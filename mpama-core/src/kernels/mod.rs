@@ -2,8 +2,8 @@
 //!
 //! The plain Candle expression of each stays where it was, in [`nn`](crate::nn) and
 //! [`clip`](crate::clip): it is the reference, and what runs on other devices and in other precisions.
-//! A test compares value and gradient. Here is what Candle composes of ten tensors with as many passes
-//! over memory, done in one: a training step of the demo's tiny CLIP takes half the time.
+//! A test compares value and gradient. What Candle composes of ten tensors with as many passes over
+//! memory is done in one here.
 //!
 //! Loops are plain and safe; `pulp` compiles them for the widest registers that the machine has and
 //! chooses at run time. Sums have a fixed order: results do not depend on the number of threads.
