@@ -8,8 +8,8 @@ use mpama_core::config::ExpertsConfig;
 
 /// Of the frozen expert: the paler neutral, as it changes nothing.
 const FROZEN: [u8; 3] = [0xc9, 0xcc, 0xd2];
-/// Of the zero expert.
-const ZERO: [u8; 3] = [0x24, 0x26, 0x2b];
+/// Of the zero expert: dark, but not as dark as the page may be.
+const ZERO: [u8; 3] = [0x4a, 0x4e, 0x57];
 /// Of the learnable ones, from Okabe and Ito, "Color Universal Design" (2008): told apart by colour-blind
 /// readers too, and in an order in which the first few differ most.
 const LEARNABLE: [[u8; 3]; 6] = [

@@ -102,7 +102,7 @@ fn experts(report: &Report, figures: &Figures, pool: &ExpertsConfig) -> String {
     };
     let of_pool = |place: usize| {
         let share = figures.experts.get(place).map(|used| used.share);
-        format!(" {}", per_cent(share))
+        format!(": {}", per_cent(share))
     };
     let mut rows = vec![row("all".to_owned(), &figures.experts, false)];
     for (number, perception) in figures.perceptions.iter().enumerate() {
@@ -247,7 +247,7 @@ mod tests {
         let html = html(&report(Some(figures)), &pool);
         assert_eq!(html.matches("class=\"part\"").count(), 3 * pool.pool());
         assert!(html.contains(">all<") && html.contains(">p = 3<"));
-        assert!(html.contains("learnable 2 20.0<"), "{html}");
+        assert!(html.contains("learnable 2: 20.0<"), "{html}");
         assert!(html.contains("<title>p = 1: zero 20.0 %</title>"));
         assert!(!html.contains("by category") && !html.contains("by size"));
     }
