@@ -166,8 +166,7 @@ fn a_killed_evaluation_goes_on_behind_what_is_done() {
     );
     let report = |folder: &Path| timeless(json(&folder.join("report.json")));
     assert_eq!(report(&out), report(&whole));
-    let page = |folder: &Path| fs::read_to_string(folder.join("report.html")).unwrap();
-    assert!(page(&out) == page(&whole));
+    assert!(bench::timeless_page(&out) == bench::timeless_page(&whole));
     let names: Vec<String> = bench::files(&out)
         .into_iter()
         .map(|(name, _)| name)

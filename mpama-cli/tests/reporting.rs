@@ -7,7 +7,7 @@ mod bench;
 use std::fs;
 use std::path::Path;
 
-use bench::{adapter, clip, dataset, mask, photo, run, save, text, trained};
+use bench::{adapter, clip, dataset, mask, photo, run, save, text, timeless_page, trained};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -113,12 +113,14 @@ fn the_page_holds_every_dataset_category_and_figure() {
         assert!(page.contains(words), "`{words}`");
     }
     assert_eq!(occurrences(&page, "trained on these very images"), 1);
-    assert_eq!(occurrences(&page, "<figure class=\"chart\">"), 8);
+    // four of each category, and of each dataset two by size and one of experts
+    assert_eq!(occurrences(&page, "<figure class=\"chart\">"), 14);
     assert_eq!(occurrences(&page, "<figure class=\"tile\">"), 20);
-    assert_eq!(occurrences(&page, "loading=\"lazy\""), 40);
-    // outlined on the photo and on the heatmap of each anomalous image
+    assert_eq!(occurrences(&page, "loading=\"lazy\""), 60);
+    assert_eq!(occurrences(&page, "<img class=\"experts\""), 20);
+    // outlined on the photo, the heatmap and the map of experts of each anomalous image
     assert_eq!(occurrences(&page, "<path id=\"t"), 10);
-    assert_eq!(occurrences(&page, "<use href=\"#t"), 10);
+    assert_eq!(occurrences(&page, "<use href=\"#t"), 20);
 
     let saved = fs::read_to_string(out.join("report.json")).unwrap();
     let saved: Value = serde_json::from_str(&saved).unwrap();
@@ -139,6 +141,22 @@ fn the_page_holds_every_dataset_category_and_figure() {
             .sum();
         assert!((area - value).abs() < 0.01, "{curve}: {area} {value}");
     }
+    let figures = &saved["datasets"][0]["figures"];
+    for expert in figures["experts"].as_array().unwrap() {
+        let (name, share) = (&expert["expert"], expert["share"].as_f64().unwrap());
+        let key = format!(">{}: {:.1}</span>", name.as_str().unwrap(), 100.0 * share);
+        assert!(page.contains(&key), "{key}");
+    }
+    for perception in figures["perceptions"].as_array().unwrap() {
+        let row = format!(">p = {}<", perception["level"]);
+        assert!(page.contains(&row), "{row}");
+    }
+    let auroc = figures["scales"][0]["pixel_auroc"].as_f64().unwrap();
+    assert!(page.contains(&format!("<title>tiny: {:.1}, ", 100.0 * auroc)));
+    assert_eq!(
+        occurrences(&page, "peak memory, MB"),
+        usize::from(cfg!(target_os = "linux")) * 2
+    );
     let names: Vec<String> = bench::files(&out)
         .into_iter()
         .map(|(name, _)| name)
@@ -151,9 +169,9 @@ fn the_same_evaluation_writes_the_same_page() {
     let folder = TempDir::new().unwrap();
     let (data, out) = (trained().join("data"), folder.path().join("report"));
     eval(&[&data], &out, &[]).code(0);
-    let first = page(&out);
+    let first = timeless_page(&out);
     eval(&[&data], &out, &[]).code(0); // over the old one
-    assert!(first == page(&out));
+    assert!(first == timeless_page(&out));
 }
 
 #[test]
@@ -241,6 +259,24 @@ fn what_is_undefined_is_said_to_be() {
     assert!(page.contains("3 of them without a mask") && page.contains(">pixel n/a<"));
     assert!(!page.contains("NaN") && !page.contains("<path id=\"t"));
     assert_eq!(occurrences(&page, "no mask"), 3);
+    // nor are there sizes of defects: nothing of them, while there are experts
+    assert!(!page.contains("size of the defect") && page.contains("Experts by perception"));
+}
+
+#[test]
+fn without_experts_nothing_is_said_of_them() {
+    let folder = TempDir::new().unwrap();
+    let (data, out) = (trained().join("data"), folder.path().join("report"));
+    let adapter = text(&trained().join("run/adapter-mpa"));
+    let words = ["eval", "--data", &text(&data), "--clip", &clip()].map(str::to_owned);
+    let more = ["--adapter", &adapter, "--allow-training-data", "--report"].map(str::to_owned);
+    run(words.into_iter().chain(more).chain([text(&out)])).code(0);
+    let page = page(&out);
+    assert_well_formed(&page);
+    assert!(page.contains(">By size of the defect, cost<"));
+    let body = page.split_once("</style>").unwrap().1;
+    assert!(!body.contains("xpert"), "{}", body.len());
+    assert_eq!(occurrences(&page, "loading=\"lazy\""), 20);
 }
 
 #[test]

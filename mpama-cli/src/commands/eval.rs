@@ -125,7 +125,7 @@ fn one(
         let mut control = Control::new(interrupt::flag(), &mut events);
         let mut collector = Collector::new(args.report.as_ref().map_or(0, |_| args.gallery));
         let mut look = |seen: &Seen<'_>| {
-            collector.look(seen.sample, seen.prediction);
+            collector.look(seen);
             maps.as_ref().map_or(Ok(()), |maps| maps.save(seen))
         };
         let detector = &loaded.detector;

@@ -6,7 +6,9 @@ use mpama_train::eval::Curve;
 
 use super::text::per_cent;
 
-/// The plot's place in a view of 260 by 214 units: left, top, right and bottom.
+/// Width and height of a chart.
+const VIEW: [f64; 2] = [260.0, 214.0];
+/// The plot's place in it: left, top, right and bottom.
 const FRAME: [f64; 4] = [34.0, 8.0, 246.0, 178.0];
 /// Bars of a histogram.
 const BINS: usize = 40;
@@ -32,7 +34,7 @@ pub(super) struct Axes {
 }
 
 /// A place in the view.
-fn place(x: f64, y: f64) -> (f64, f64) {
+pub(super) fn place(x: f64, y: f64) -> (f64, f64) {
     let [left, top, right, bottom] = FRAME;
     (left + x * (right - left), bottom - y * (bottom - top))
 }
@@ -64,8 +66,8 @@ pub(super) fn curves(axes: &Axes, lines: &[Line<'_>]) -> String {
         below += &label("x", share, 0.0, &tick(share * axes.end));
         below += &label("y", 0.0, share, &tick(share));
     }
-    below += &titles(axes.x, axes.y);
-    figure(axes.title, &legend, &(below + &paths))
+    below += &titles(axes.x, axes.y, 29.0);
+    figure(axes.title, &legend, VIEW, &(below + &paths))
 }
 
 /// Where a threshold lies among the scores, and what it is called.
@@ -156,8 +158,8 @@ pub(super) fn histogram(normal: &[f32], anomalous: &[f32], marks: &[Mark]) -> St
             "<span class=\"key mark {class}\">{name} {value:.3}</span>"
         );
     }
-    body += &titles("image score", "share of images");
-    figure("Scores", &legend, &body)
+    body += &titles("image score", "share of images", 29.0);
+    figure("Scores", &legend, VIEW, &body)
 }
 
 /// 1, 2 or 5 times a power of ten, `rough` or the next above.
@@ -180,7 +182,7 @@ fn tick(value: f64) -> String {
     }
 }
 
-fn grid(columns: &[f64], rows: &[f64]) -> String {
+pub(super) fn grid(columns: &[f64], rows: &[f64]) -> String {
     let [left, top, right, bottom] = FRAME;
     let mut path = String::new();
     for x in columns {
@@ -192,7 +194,7 @@ fn grid(columns: &[f64], rows: &[f64]) -> String {
     format!("<path class=\"grid\" d=\"{path}\"/>")
 }
 
-fn label(axis: &str, x: f64, y: f64, text: &str) -> String {
+pub(super) fn label(axis: &str, x: f64, y: f64, text: &str) -> String {
     let (x, y) = place(x, y);
     match axis {
         "x" => format!(
@@ -207,20 +209,22 @@ fn label(axis: &str, x: f64, y: f64, text: &str) -> String {
     }
 }
 
-fn titles(x: &str, y: &str) -> String {
+/// The names of the axes, that of x so far below the plot.
+pub(super) fn titles(x: &str, y: &str, below: f64) -> String {
     let [left, top, right, bottom] = FRAME;
     let (middle, centre) = ((left + right) / 2.0, (top + bottom) / 2.0);
     format!(
         "<text class=\"axis\" x=\"{middle}\" y=\"{}\">{x}</text>\
          <text class=\"axis\" transform=\"translate(9 {centre}) rotate(-90)\">{y}</text>",
-        bottom + 29.0
+        bottom + below
     )
 }
 
-fn figure(title: &str, legend: &str, body: &str) -> String {
+/// A chart in a view of so many units; `legend` is HTML, `body` SVG.
+pub(super) fn figure(title: &str, legend: &str, [width, height]: [f64; 2], body: &str) -> String {
     format!(
         "<figure class=\"chart\"><figcaption><b>{title}</b>{legend}</figcaption>\
-         <svg viewBox=\"0 0 260 214\" role=\"img\" aria-label=\"{title}\">{body}</svg></figure>\n"
+         <svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">{body}</svg></figure>\n"
     )
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use mpama_core::{AnomalyMap, Prediction};
+use mpama_core::AnomalyMap;
 use mpama_datasets::{Label, Sample};
-use mpama_train::eval::Report;
+use mpama_train::eval::{Report, Seen};
 
+use super::experts::ExpertMap;
 use super::tile::THUMBNAIL;
 
 /// An image that may be shown.
@@ -14,6 +15,8 @@ pub(super) struct Candidate {
     pub(super) score: f32,
     /// At most [`THUMBNAIL`] a side.
     pub(super) map: AnomalyMap,
+    /// `None` if the adapter has no experts, or nobody asked for them.
+    pub(super) experts: Option<ExpertMap>,
 }
 
 /// Keeps, while a dataset is measured, what its gallery may need: in each category and of each label
@@ -50,7 +53,13 @@ impl Collector {
     }
 
     /// Sees one image.
-    pub(crate) fn look(&mut self, sample: &Sample, prediction: &Prediction) {
+    pub(crate) fn look(&mut self, seen: &Seen<'_>) {
+        let Seen {
+            sample,
+            prediction,
+            routes,
+            ..
+        } = *seen;
         let score = prediction.score;
         let category = self.kept.entry(sample.category.clone()).or_default();
         let [normal, anomalous] = category;
@@ -67,6 +76,7 @@ impl Collector {
             sample: sample.clone(),
             score,
             map: map.resized(map.height.min(THUMBNAIL), map.width.min(THUMBNAIL)),
+            experts: ExpertMap::of(routes),
         };
         list.insert(at, candidate);
         if list.len() > 2 * self.keep {
@@ -161,8 +171,12 @@ impl Sides {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use mpama_core::config::ExpertsConfig;
+    use mpama_core::experts::Routing;
+    use mpama_core::{Prediction, Routes};
     use mpama_train::eval::{ImageResult, Scores};
 
+    use super::super::experts::colour;
     use super::*;
 
     fn seen(scores: &[(f32, Label)], keep: usize) -> (Collector, Report) {
@@ -190,7 +204,22 @@ mod tests {
                 local: score,
                 map,
             };
-            collector.look(&sample, &prediction);
+            // the number of the image is the expert of its only patch
+            let routes = [Routes {
+                level: 1,
+                windows: (1, 1),
+                routing: Routing {
+                    chosen: vec![number],
+                    top_k: 1,
+                },
+            }];
+            collector.look(&Seen {
+                sample: &sample,
+                prediction: &prediction,
+                map: &prediction.map,
+                mask: None,
+                routes: &routes,
+            });
             images.push(ImageResult {
                 id: sample.id,
                 category: sample.category,
@@ -260,6 +289,13 @@ mod tests {
         assert!(gallery.best.is_empty());
         assert_eq!(scores(&gallery.worst)[2], 0.1);
         assert_eq!(gallery.worst[0].wrong, Some(1.0));
+        // each with the map of its own experts
+        let pool = ExpertsConfig::default();
+        for Case { candidate, .. } in &gallery.worst {
+            let number = candidate.sample.id.parse().unwrap();
+            let picture = candidate.experts.as_ref().unwrap().picture(&pool);
+            assert_eq!(picture.get_pixel(0, 0).0, colour(number, &pool));
+        }
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //! subtracted, `paper` the paper's own figures.
 //!
 //! `report.html` is one page that needs nothing else, to read, print and pass on: `gallery` keeps the images
-//! worth a look while a dataset is measured, `tile` draws them, `chart` and `table` the figures, `page` puts
-//! all in order. No part of the page asks for anything from outside, and nothing in it runs.
+//! worth a look while a dataset is measured, `tile` draws them with the map of their `experts`, `chart`, `bars`
+//! and `table` draw the metrics and `figures` what the paper's figures show; `page` puts all in order. No part of the page asks for anything from outside, and nothing in it runs.
 
+mod bars;
 mod chart;
 mod compare;
+mod experts;
+mod figures;
 mod file;
 mod gallery;
 mod page;
@@ -49,6 +52,7 @@ pub(crate) fn html(
         false => Orientation::Ignore,
     };
     let threshold = loaded.config.threshold.as_ref().map(|t| t.value);
+    let pool = &loaded.config.model.experts;
     let galleries: Vec<_> = collected
         .into_iter()
         .zip(reports)
@@ -83,7 +87,7 @@ pub(crate) fn html(
                         progress.clear();
                         return Ok(None);
                     }
-                    *tiles += &tile(case, number, threshold, reading)?;
+                    *tiles += &tile(case, number, threshold, reading, pool)?;
                     number += 1;
                     progress.advance(number, "");
                 }

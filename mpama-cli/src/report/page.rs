@@ -9,7 +9,7 @@ use super::chart::{Axes, Line, Mark, curves, histogram};
 use super::compare::Comparison;
 use super::gallery::Sides;
 use super::text::{escaped, per_cent};
-use super::{paper, table};
+use super::{experts, figures, paper, table};
 use crate::heatmap;
 use crate::output::count;
 
@@ -54,21 +54,39 @@ pub(super) fn html(page: &Page<'_>) -> String {
     for (number, section) in page.sections.iter().enumerate() {
         html += &dataset(page, section, number);
     }
-    html + "</main>\n<footer>\n" + &notes(page.shown) + "</footer>\n</body>\n</html>\n"
+    html + "</main>\n<footer>\n" + &notes(page) + "</footer>\n</body>\n</html>\n"
 }
 
-/// How to read the page; without pictures, nothing about them.
-fn notes(shown: usize) -> String {
+/// How to read the page, and nothing about what it does not have. A line that is not always there begins with
+/// what it is about.
+fn notes(page: &Page<'_>) -> String {
+    let figures = || {
+        page.sections
+            .iter()
+            .filter_map(|s| s.report.figures.as_ref())
+    };
+    let experts = figures().any(|f| !f.experts.is_empty());
+    let there = [
+        ("gallery", page.shown > 0),
+        ("sizes", figures().any(figures::has_sizes)),
+        ("experts", experts),
+        ("maps", experts && page.shown > 0),
+        ("cost", figures().any(|f| f.cost.is_some())),
+    ];
     let mut html = String::new();
     for line in NOTES.lines() {
-        let of_pictures = line.strip_prefix("<!--gallery-->");
-        if of_pictures.is_none() || shown > 0 {
-            html += of_pictures.unwrap_or(line);
+        let about = |what| line.strip_prefix(&format!("<!--{what}-->"));
+        let found = there
+            .iter()
+            .find_map(|(what, there)| Some((about(what)?, *there)));
+        let (line, shown) = found.unwrap_or((line, true));
+        if shown {
+            html += line;
             html.push('\n');
         }
     }
     html.replace("{scale}", &scale())
-        .replace("{shown}", &shown.to_string())
+        .replace("{shown}", &page.shown.to_string())
 }
 
 /// The colours of the heatmaps from 0 to 1.
@@ -141,6 +159,7 @@ fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
         html += &comparison.html(number);
     }
     html += &paper::html(report);
+    html += &figures::html(report, &page.config.model.experts);
     if !report.failures.is_empty() {
         let _ = write!(
             html,
@@ -166,7 +185,11 @@ fn dataset(page: &Page<'_>, section: &Section<'_>, number: usize) -> String {
         );
         html += &self::category(page, report, category);
         if let Some(gallery) = section.galleries.get(place) {
-            html += &self::gallery(gallery, report.categories.len() == 1);
+            let figures = category.figures.as_ref();
+            let colours = figures
+                .filter(|figures| !figures.experts.is_empty())
+                .map(|_| experts::legend(&page.config.model.experts, |_| String::new()));
+            html += &self::gallery(gallery, colours, report.categories.len() == 1);
         }
         html += "</section>\n";
     }
@@ -281,12 +304,16 @@ fn category(page: &Page<'_>, report: &Report, category: &CategoryReport) -> Stri
 }
 
 /// The tiles, folded away unless they are the only ones.
-fn gallery([worst, best]: &[String; 2], open: bool) -> String {
+/// `colours` are those of the experts.
+fn gallery([worst, best]: &[String; 2], colours: Option<String>, open: bool) -> String {
     if worst.is_empty() {
         return String::new();
     }
     let open = if open { " open" } else { "" };
     let mut html = format!("<details class=\"gallery\"{open}><summary>Images</summary>\n");
+    if let Some(colours) = colours {
+        let _ = writeln!(html, "<p class=\"colours\">Experts: {colours}</p>");
+    }
     if best.is_empty() {
         let _ = write!(
             html,

@@ -1,10 +1,13 @@
-//! One image of the gallery: the photo and the heatmap side by side, the true defect outlined on both.
+//! One image of the gallery: the photo, the heatmap and, if there are experts, their map side by side, the true
+//! defect outlined on all.
 
 use std::fmt::Write;
 
 use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use mpama_core::config::ExpertsConfig;
 use mpama_core::preprocess::{ImageError, Mask, Orientation, Picture};
 use mpama_datasets::Label;
 
@@ -32,9 +35,10 @@ pub(super) fn tile(
     number: usize,
     threshold: Option<f32>,
     reading: Reading,
+    pool: &ExpertsConfig,
 ) -> anyhow::Result<String> {
     let Candidate { sample, score, .. } = &case.candidate;
-    let pictures = match Pictures::read(&case.candidate, reading) {
+    let pictures = match Pictures::read(&case.candidate, reading, pool) {
         Ok(pictures) => pictures.html(number, &escaped(&sample.id))?,
         Err(error) => format!("<p class=\"gone\">{}</p>", escaped(&error.to_string())),
     };
@@ -75,17 +79,28 @@ pub(super) fn tile(
     ))
 }
 
-/// What a tile shows, all of one size.
+/// What a tile shows, all of the photo's proportions.
 struct Pictures {
     photo: RgbImage,
     heat: RgbImage,
+    /// A pixel for each patch.
+    experts: Option<RgbImage>,
     /// Path data around the defect, empty where there is none.
     outline: String,
 }
 
 impl Pictures {
-    fn read(candidate: &Candidate, reading: Reading) -> Result<Self, ImageError> {
-        let Candidate { sample, map, .. } = candidate;
+    fn read(
+        candidate: &Candidate,
+        reading: Reading,
+        pool: &ExpertsConfig,
+    ) -> Result<Self, ImageError> {
+        let Candidate {
+            sample,
+            map,
+            experts,
+            ..
+        } = candidate;
         let picture = Picture::open(&sample.image, reading.orientation)?;
         let (width, height) = fitted(picture.width, picture.height);
         let photo = RgbImage::from_raw(
@@ -109,20 +124,29 @@ impl Pictures {
         Ok(Self {
             photo,
             heat,
+            experts: experts.as_ref().map(|experts| experts.picture(pool)),
             outline,
         })
     }
 
     fn html(&self, number: usize, name: &str) -> anyhow::Result<String> {
         let (width, height) = self.photo.dimensions();
-        let mut html = format!("<div class=\"pair\" style=\"--ratio:{width}/{height}\">");
-        let parts = [("photo", &self.photo), ("heatmap", &self.heat)];
+        let mut parts = vec![
+            ("photo", data_uri("image/jpeg", &jpeg(&self.photo)?)),
+            ("heatmap", data_uri("image/jpeg", &jpeg(&self.heat)?)),
+        ];
+        if let Some(experts) = &self.experts {
+            parts.push(("experts", data_uri("image/png", &png(experts)?)));
+        }
+        let mut html = format!(
+            "<div class=\"pictures\" style=\"--ratio:{width}/{height};--many:{}\">",
+            parts.len()
+        );
         for (part, picture) in parts {
             let _ = write!(
                 html,
-                "<div><img loading=\"lazy\" decoding=\"async\" width=\"{width}\" \
-                 height=\"{height}\" alt=\"{part} of {name}\" src=\"{}\">",
-                data_uri("image/jpeg", &jpeg(picture)?)
+                "<div><img class=\"{part}\" loading=\"lazy\" decoding=\"async\" width=\"{width}\" \
+                 height=\"{height}\" alt=\"{part} of {name}\" src=\"{picture}\">",
             );
             if !self.outline.is_empty() {
                 let path = match part {
@@ -211,9 +235,39 @@ fn jpeg(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Without loss: every pixel keeps its colour.
+fn png(picture: &RgbImage) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(
+        picture.as_raw(),
+        picture.width(),
+        picture.height(),
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_of_experts_is_there_only_with_experts() {
+        let picture = RgbImage::new(4, 2);
+        let mut pictures = Pictures {
+            photo: picture.clone(),
+            heat: picture.clone(),
+            experts: None,
+            outline: "M0 0h1".to_owned(),
+        };
+        let count = |pictures: &Pictures| {
+            let html = pictures.html(7, "x").unwrap_or_default();
+            ["<img", "<use href=\"#t7\"", "image/png", "--many:3"].map(|w| html.matches(w).count())
+        };
+        assert_eq!(count(&pictures), [2, 1, 0, 0]);
+        pictures.experts = Some(RgbImage::new(2, 1));
+        assert_eq!(count(&pictures), [3, 2, 1, 1]);
+    }
 
     #[test]
     fn thumbnails_keep_their_proportions() {

@@ -195,6 +195,13 @@ pub fn adapter() -> String {
     text(&trained().join("run/adapter"))
 }
 
+/// The page of a report without the time and memory that it took.
+pub fn timeless_page(report: &Path) -> String {
+    let page = fs::read_to_string(report.join("report.html")).unwrap();
+    let (before, cost) = page.split_once("<div class=\"wide cost\">").unwrap();
+    before.to_owned() + cost.split_once("</div>").unwrap().1
+}
+
 /// Every file below a folder with its bytes, sorted.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();

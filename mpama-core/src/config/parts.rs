@@ -219,6 +219,15 @@ impl ExpertsConfig {
     pub fn pool(&self) -> usize {
         1 + self.learnable + usize::from(self.zero)
     }
+
+    /// What the expert at `place` in the pool is called: `frozen`, `learnable 1`, …, or `zero`.
+    pub fn name(&self, place: usize) -> String {
+        match place {
+            0 => "frozen".to_owned(),
+            learnable if learnable <= self.learnable => format!("learnable {learnable}"),
+            _ => "zero".to_owned(),
+        }
+    }
 }
 
 /// Scale of the gates of the kept experts.

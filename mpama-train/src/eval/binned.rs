@@ -97,16 +97,7 @@ impl BinnedMetrics {
     /// most `most` points, none for 0. AUPRO with 200 thresholds is `None`: it does not depend on the
     /// order alone, so that there is no bound; so is its curve.
     pub fn finish(self, most: usize) -> (PixelScores, Option<PixelBounds>, Curves) {
-        let mut scores = PixelScores {
-            auroc: None,
-            average_precision: None,
-            f1_max: None,
-            aupro: None,
-            aupro_200: None,
-            regions: self.regions,
-            anomalous: self.anomalous,
-            normal: self.normal,
-        };
+        let mut scores = PixelScores::undefined(self.regions, self.anomalous, self.normal);
         let mut curves = Curves::default();
         if self.anomalous == 0 || self.normal == 0 {
             return (scores, None, curves);

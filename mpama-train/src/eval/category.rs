@@ -159,6 +159,7 @@ impl<'a> Category<'a> {
             figures: self.config.figures.then(|| CategoryFigures {
                 scales,
                 experts: self.usage.named(experts),
+                perceptions: self.usage.by_perception(experts),
                 predict_seconds: self.predict_seconds,
             }),
             bounds,

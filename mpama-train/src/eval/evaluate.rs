@@ -450,11 +450,12 @@ fn collect(
                 .filter_map(|category| category.figures.as_ref())
         };
         let mut usage = Usage::default();
-        all().for_each(|figures| usage.add(&figures.experts));
+        all().for_each(|figures| usage.add(&figures.experts, &figures.perceptions));
         let seconds = all().map(|figures| figures.predict_seconds).sum();
         report.figures = Some(Figures {
             scales: scales::mean(all().map(|figures| figures.scales.as_slice())),
             experts: usage.named(&model.experts),
+            perceptions: usage.by_perception(&model.experts),
             cost: Cost::of(config.batch_size, images.len(), seconds),
         });
     }

@@ -53,4 +53,4 @@ pub use report::{CategoryFigures, CategoryReport, Failure, Figures, ImageResult,
 pub use saved_maps::{MAP_INDEX, SavedMaps};
 pub use scales::ScaleScores;
 pub use state::{DoneCategory, EvalState};
-pub use usage::ExpertUse;
+pub use usage::{ExpertUse, PerceptionUse};

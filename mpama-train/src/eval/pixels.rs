@@ -66,6 +66,22 @@ pub struct PixelScores {
     pub normal: usize,
 }
 
+impl PixelScores {
+    /// What was counted, and no metric yet.
+    pub(super) fn undefined(regions: usize, anomalous: usize, normal: usize) -> Self {
+        Self {
+            auroc: None,
+            average_precision: None,
+            f1_max: None,
+            aupro: None,
+            aupro_200: None,
+            regions,
+            anomalous,
+            normal,
+        }
+    }
+}
+
 impl Default for PixelMetrics {
     fn default() -> Self {
         Self::within(PIXEL_MEMORY, None)
@@ -158,16 +174,7 @@ impl PixelMetrics {
     fn measure(self, most: Option<usize>) -> Result<(PixelScores, Curves), MetricError> {
         let limit = self.limit;
         let (anomalous, normal) = self.ranking.len();
-        let mut scores = PixelScores {
-            auroc: None,
-            average_precision: None,
-            f1_max: None,
-            aupro: None,
-            aupro_200: None,
-            regions: self.ranking.regions(),
-            anomalous,
-            normal,
-        };
+        let mut scores = PixelScores::undefined(self.ranking.regions(), anomalous, normal);
         let mut curves = Curves::default();
         let begin = |totals: &Totals<'_>| All::new(totals, limit, most);
         if let Some(all) = self.read(Aupro200::stops, begin)? {

@@ -8,7 +8,7 @@ use super::binned::PixelBounds;
 use super::cost::Cost;
 use super::curve::Curves;
 use super::scales::ScaleScores;
-use super::usage::ExpertUse;
+use super::usage::{ExpertUse, PerceptionUse};
 
 /// An adapter measured on a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct Figures {
     pub scales: Vec<ScaleScores>,
     /// How often each expert was used; empty if the adapter has none.
     pub experts: Vec<ExpertUse>,
+    /// The same perception level by perception level, finest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub perceptions: Vec<PerceptionUse>,
     /// What predicting cost.
     pub cost: Option<Cost>,
 }
@@ -65,6 +68,9 @@ pub struct CategoryFigures {
     pub scales: Vec<ScaleScores>,
     /// How often each expert was used.
     pub experts: Vec<ExpertUse>,
+    /// The same perception level by perception level, finest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub perceptions: Vec<PerceptionUse>,
     /// Time in the model, in seconds.
     pub predict_seconds: f64,
 }

@@ -179,6 +179,7 @@ fn measure(
     let config = EvalConfig {
         per_image: folders.is_some(),
         curve_points: folders.map_or(0, |_| CURVE_POINTS),
+        figures: folders.is_some(),
         ..EvalConfig::default()
     };
     let mut watch = Watch::new(output, Stages::Both);
@@ -186,7 +187,7 @@ fn measure(
     let mut control = Control::new(interrupt::flag(), &mut events);
     let mut collector = Collector::new(gallery);
     let mut look = |seen: &Seen<'_>| {
-        collector.look(seen.sample, seen.prediction);
+        collector.look(seen);
         Ok(())
     };
     let detector = &loaded.detector;
