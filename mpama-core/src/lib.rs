@@ -24,6 +24,7 @@ pub mod preprocess;
 pub mod prompt;
 mod random;
 pub mod score;
+mod torch;
 
 pub use adapter::{Adapter, AdapterConfig, BaseModel, Threshold, Training};
 pub use config::ModelConfig;
