@@ -6,6 +6,7 @@ mod datasets;
 mod demo;
 mod eval;
 mod experiment;
+mod import;
 mod info;
 mod plan;
 mod predict;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
         Command::Eval(args) => eval::run(args, &cli.global, output),
         Command::Experiment(args) => experiment::run(args, &cli.global, output),
         Command::Datasets(args) => datasets::run(args, output),
+        Command::Import(args) => import::run(args, &cli.global, output),
         Command::Info(args) => info::run(args, output),
         Command::Config(args) => config::run(args, output),
         Command::Completions(args) => completions::run(args),

@@ -285,6 +285,7 @@ fn untrained(
             },
             model: config.clone(),
             training: None,
+            imported: None,
             threshold: None,
         },
         text,

@@ -24,6 +24,7 @@ fn adapter() -> Adapter {
                 seed: 111,
                 epochs: [30, 10],
             }),
+            imported: None,
             threshold: Some(Threshold {
                 value: 0.4,
                 origin: "chosen by hand".into(),
