@@ -125,7 +125,11 @@ impl AnomalyClip {
     /// [`Error::Words`] with both.
     pub fn check_words(&self, tokenizer: &ClipTokenizer) -> Result<()> {
         let settings = ModelConfig::anomaly_clip().prompt;
-        for (class, words) in self.classes.iter().zip([settings.normal, settings.abnormal]) {
+        for (class, words) in self
+            .classes
+            .iter()
+            .zip([settings.normal, settings.abnormal])
+        {
             let template = format!("{}{words}.", "X ".repeat(self.length()));
             let expected = tokenizer.encode(&template)?;
             let found = &class.ids[..=class.end()];
@@ -341,12 +345,17 @@ impl Reader<'_> {
 
     fn ids(&self, name: &str, expected: usize) -> Result<Vec<u32>> {
         let (shape, dtype) = self.describe(name)?;
-        let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+        let count = shape
+            .iter()
+            .try_fold(1usize, |n, side| n.checked_mul(*side));
         if count != Some(expected) {
             return Err(self.misshapen(name, &format!("{expected} in all"), &shape));
         }
         if !matches!(dtype, DType::I32 | DType::I64) {
-            let problem = format!("`{name}` is of type {}, expected whole numbers", dtype.as_str());
+            let problem = format!(
+                "`{name}` is of type {}, expected whole numbers",
+                dtype.as_str()
+            );
             return Err(Error::import(self.path, problem));
         }
         let numbers: Vec<i64> = self
@@ -363,10 +372,7 @@ impl Reader<'_> {
 
     fn floats(&self, name: &str) -> Result<Tensor> {
         let (_, dtype) = self.describe(name)?;
-        if !matches!(
-            dtype,
-            DType::F32 | DType::F16 | DType::BF16 | DType::F64
-        ) {
+        if !matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::F64) {
             let problem = format!("`{name}` is of type {}, expected floats", dtype.as_str());
             return Err(Error::import(self.path, problem));
         }
@@ -389,7 +395,10 @@ impl Reader<'_> {
         })?;
         match &described.dtype {
             Ok(dtype) => Ok((described.shape.clone(), *dtype)),
-            Err(other) => Err(Error::import(self.path, format!("`{name}` is of type {other}"))),
+            Err(other) => Err(Error::import(
+                self.path,
+                format!("`{name}` is of type {other}"),
+            )),
         }
     }
 

@@ -4,6 +4,7 @@
 //! `docs/format.md` describes them.
 
 mod card;
+mod check;
 mod file;
 
 use std::collections::BTreeMap;

@@ -279,8 +279,7 @@ impl File {
                 found,
             });
         }
-        let damaged =
-            |reason: String| unreadable(path, format!("tensor `{name}`: {reason}"));
+        let damaged = |reason: String| unreadable(path, format!("tensor `{name}`: {reason}"));
         let tensor = match self {
             Self::Safetensors(file) => {
                 let tensor = file.load(name, &Device::Cpu);

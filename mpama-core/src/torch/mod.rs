@@ -139,8 +139,16 @@ impl TorchFile {
         };
         let (first, bytes) = described
             .extent(dtype.size_in_bytes() as u64)
-            .filter(|(first, bytes)| first.checked_add(*bytes).is_some_and(|end| end <= available))
-            .ok_or_else(|| wrong(format!("reaches beyond the {available} bytes of its storage")))?;
+            .filter(|(first, bytes)| {
+                first
+                    .checked_add(*bytes)
+                    .is_some_and(|end| end <= available)
+            })
+            .ok_or_else(|| {
+                wrong(format!(
+                    "reaches beyond the {available} bytes of its storage"
+                ))
+            })?;
         let bytes = read_at(&self.path, start.saturating_add(first), bytes)?;
         let bytes = described.gather(bytes, dtype.size_in_bytes());
         Tensor::from_raw_buffer(&bytes, dtype, &described.shape, &Device::Cpu)
@@ -172,11 +180,16 @@ impl Described {
     /// The elements in row-major order, from the bytes they lie in.
     fn gather(&self, bytes: Vec<u8>, size: usize) -> Vec<u8> {
         let mut dense = 1;
-        let contiguous = self.shape.iter().zip(&self.strides).rev().all(|(side, stride)| {
-            let fits = *side == 1 || *stride == dense;
-            dense *= side;
-            fits
-        });
+        let contiguous = self
+            .shape
+            .iter()
+            .zip(&self.strides)
+            .rev()
+            .all(|(side, stride)| {
+                let fits = *side == 1 || *stride == dense;
+                dense *= side;
+                fits
+            });
         if contiguous || bytes.is_empty() {
             return bytes;
         }

@@ -227,8 +227,7 @@ impl Machine<'_> {
 
     /// An empty ordered dict is a dict; whatever else would be called is only written down.
     fn call(&mut self, function: Id, arguments: Id) {
-        let ordered =
-            matches!(&self.values[function], Value::Name(name) if name == "collections.OrderedDict");
+        let ordered = matches!(&self.values[function], Value::Name(name) if name == "collections.OrderedDict");
         let empty = matches!(&self.values[arguments], Value::Sequence(items) if items.is_empty());
         self.push(match ordered && empty {
             true => Value::Dict(Vec::new()),

@@ -38,6 +38,8 @@ fn adapter() -> Adapter {
         experts: Some(BTreeMap::from([
             ("router.weight".to_string(), tensor(&[5, 6], "r")),
             ("experts.1.weight".to_string(), tensor(&[8, 6], "e")),
+            ("experts.2.weight".to_string(), tensor(&[8, 6], "f")),
+            ("experts.3.weight".to_string(), tensor(&[8, 6], "g")),
         ])),
     }
 }
