@@ -134,7 +134,6 @@ fn settings_out_of_reason_are_refused() {
         ("/model/perception/levels", json!([1u64 << 60]), "levels"),
         ("/model/perception/levels", json!(many), "levels"),
         ("/model/experts/learnable", json!(u64::MAX), "learnable"),
-        ("/model/experts/learnable", json!(7), "router.weight"),
         ("/model/score/sigma", json!(1e300), "sigma"),
         ("/model/score/map-weight", json!(2), "map-weight"),
         ("/base-model/fingerprint", json!(null), "null"),
@@ -146,10 +145,21 @@ fn settings_out_of_reason_are_refused() {
         fs::write(&path, changed.to_string()).unwrap();
         refused(&folder, CONFIG_FILE, words);
     }
-    let mut changed = whole.clone();
-    changed["threshold"] = json!({"value": 7, "origin": "invented"});
-    fs::write(&path, changed.to_string()).unwrap();
-    refused(&folder, "", "threshold 7");
+    // What only the tensors contradict, or nothing but sense.
+    for (key, value, words) in [
+        ("/model/experts/learnable", json!(7), "`router.weight`"),
+        (
+            "/threshold",
+            json!({"value": 7, "origin": "invented"}),
+            "threshold 7",
+        ),
+    ] {
+        let mut changed = whole.clone();
+        changed["threshold"] = json!(null);
+        *changed.pointer_mut(key).unwrap() = value;
+        fs::write(&path, changed.to_string()).unwrap();
+        refused(&folder, WEIGHTS_FILE, words);
+    }
     let deep = "[".repeat(500_000);
     let long = " ".repeat(2 << 20);
     for (text, words) in [
