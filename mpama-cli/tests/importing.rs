@@ -1,4 +1,5 @@
-//! `mpama import`: from another project's file to a prediction, and what is refused.
+//! `mpama import`: from another project's file to a prediction, and what is refused; `mpama export`.
+//! `tests/peer/export.py` runs the exported script and compares its scores with ours.
 
 #![allow(clippy::unwrap_used)]
 
@@ -75,4 +76,25 @@ fn what_cannot_be_imported_leaves_nothing() {
     let whole = fixtures().join("clip/micro/pytorch_model.bin");
     import(&whole, &clip(), &out).refused(&["ctx_pos", "AnomalyCLIP's training"]);
     assert!(!out.exists());
+}
+
+#[test]
+fn an_export_is_the_adapter_and_its_script() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("python");
+    let arguments = ["export", &bench::adapter(), "--out", &text(&out), "--json"];
+    let records = run(arguments).code(0).records();
+    assert_eq!(records[0]["type"], "export");
+    let same = |name: &str| {
+        let ours = fs::read(Path::new(&bench::adapter()).join(name)).unwrap();
+        assert!(fs::read(out.join(name)).unwrap() == ours, "{name}");
+    };
+    same("adapter_config.json");
+    same("adapter_model.safetensors");
+    let script = fs::read_to_string(out.join("detect.py")).unwrap();
+    assert!(script.contains("adapter_model.safetensors"));
+    run(arguments).refused(&["is there already"]);
+    let gone = text(&folder.path().join("gone"));
+    run(["export", &gone, "--out", &text(&folder.path().join("x"))]).refused(&["gone"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
