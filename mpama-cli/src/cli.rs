@@ -2,6 +2,8 @@
 
 mod datasets;
 mod experiment;
+mod export;
+mod import;
 
 use std::path::PathBuf;
 
@@ -10,6 +12,8 @@ use mpama_core::DeviceChoice;
 
 pub(crate) use datasets::{Check, Datasets, Prepare, Synth};
 pub(crate) use experiment::Experiment;
+pub(crate) use export::Export;
+pub(crate) use import::{FromAnomalyClip, Import};
 
 use crate::metric::Requirement;
 use crate::settings::Assignment;
@@ -29,6 +33,8 @@ Make        train        train an adapter in two stages
             eval         measure an adapter on datasets
             experiment   train and measure the variants of a plan
             datasets     list, check, prepare and draw datasets
+            import       make an adapter from another project's file
+            export       write an adapter for Python
 
 Look after  info         describe an adapter, backbone, run, dataset or image
             config       show, check or write settings
@@ -115,6 +121,11 @@ pub(crate) enum Command {
     /// List, check, prepare and draw datasets
     #[command(subcommand)]
     Datasets(Datasets),
+    /// Make an adapter from another project's file
+    #[command(subcommand)]
+    Import(Import),
+    /// Write an adapter for Python: with a script that scores images in PyTorch
+    Export(Export),
     /// Describe an adapter, backbone, run, dataset or image
     Info(Info),
     /// Show, check or write settings

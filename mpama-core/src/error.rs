@@ -54,6 +54,36 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A checkpoint of another project that cannot be imported.
+    #[error("prompt checkpoint {}: {problem}", path.display())]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A checkpoint for another CLIP than the one given.
+    #[error("prompt checkpoint {}: made for a text tower of {wanted}, this CLIP's has {found}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What the checkpoint needs.
+        wanted: String,
+        /// What the tower has of it.
+        found: String,
+    },
+    /// A checkpoint whose prompts are other words, or words of another vocabulary.
+    #[error("prompt checkpoint {}: its token ids are {found:?}, this CLIP's for \"{template}\" {expected:?}", path.display())]
+    Words {
+        /// The file.
+        path: PathBuf,
+        /// The words, with a placeholder for each learned token.
+        template: String,
+        /// Their token ids.
+        expected: Vec<u32>,
+        /// The checkpoint's.
+        found: Vec<u32>,
+    },
     /// An adapter file that could not be read or written.
     #[error("{path}: {source}")]
     Io {
@@ -79,6 +109,14 @@ impl Error {
             key: key.into(),
             expected: expected.into(),
             found: found.to_string(),
+        }
+    }
+
+    /// A broken checkpoint of another project.
+    pub(crate) fn import(path: impl Into<PathBuf>, problem: impl Display) -> Self {
+        Error::Import {
+            path: path.into(),
+            problem: problem.to_string(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod experts;
+pub mod import;
 mod kernels;
 pub mod loss;
 pub mod map;
@@ -24,8 +25,9 @@ pub mod preprocess;
 pub mod prompt;
 mod random;
 pub mod score;
+mod torch;
 
-pub use adapter::{Adapter, AdapterConfig, BaseModel, Threshold, Training};
+pub use adapter::{Adapter, AdapterConfig, BaseModel, Imported, Threshold, Training};
 pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};

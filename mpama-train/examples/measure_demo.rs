@@ -149,6 +149,7 @@ fn by_hand(checkpoint: &Checkpoint, model: &ModelConfig) -> Result<Adapter> {
             },
             model: model.clone(),
             training: None,
+            imported: None,
             threshold: None,
         },
         text: TextVectors {

@@ -296,6 +296,7 @@ impl Session<'_> {
                 seed: self.config.seed,
                 epochs,
             }),
+            imported: None,
             threshold: None,
         }
     }

@@ -482,6 +482,7 @@ fn detector(
             base_model,
             model,
             training: None,
+            imported: None,
             threshold: None,
         },
         text: text.clone(),

@@ -123,6 +123,17 @@ fn adapter(path: &Path) -> anyhow::Result<Description> {
             ),
         ));
     }
+    if let Some(imported) = &config.imported {
+        lines.push((
+            "imported",
+            format!(
+                "{} ({}, sha256 {})",
+                shown(Path::new(&imported.file)),
+                imported.format,
+                shown(Path::new(&imported.sha256))
+            ),
+        ));
+    }
     let threshold = config.threshold.as_ref();
     lines.push((
         "threshold",

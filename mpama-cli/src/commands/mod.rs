@@ -6,6 +6,8 @@ mod datasets;
 mod demo;
 mod eval;
 mod experiment;
+mod export;
+mod import;
 mod info;
 mod plan;
 mod predict;
@@ -35,6 +37,8 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
         Command::Eval(args) => eval::run(args, &cli.global, output),
         Command::Experiment(args) => experiment::run(args, &cli.global, output),
         Command::Datasets(args) => datasets::run(args, output),
+        Command::Import(args) => import::run(args, &cli.global, output),
+        Command::Export(args) => export::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Config(args) => config::run(args, output),
         Command::Completions(args) => completions::run(args),

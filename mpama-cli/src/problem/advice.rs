@@ -278,6 +278,19 @@ fn of_core(error: &mpama_core::Error) -> Option<String> {
         Error::Adapter { .. } => {
             "the adapter is damaged or of another version: copy or train it again".into()
         }
+        Error::Import { .. } => {
+            "give the .pth that AnomalyCLIP's training saved; if it is one, it is damaged: get it again".into()
+        }
+        Error::Foreign { .. } => {
+            "give the CLIP that the prompts were learned with: AnomalyCLIP's are for \
+             openai/clip-vit-large-patch14-336"
+                .into()
+        }
+        Error::Words { .. } => {
+            "only prompts that end in \"object.\" and \"damaged object.\" can be imported; if these do, \
+             the tokenizer is not the one of their CLIP"
+                .into()
+        }
         Error::Shape { .. } => {
             "the adapter does not fit its own settings: copy or train it again".into()
         }

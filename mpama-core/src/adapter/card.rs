@@ -32,6 +32,12 @@ pub(super) fn model_card(adapter: &Adapter) -> String {
             training.index_hash,
         ));
     }
+    if let Some(imported) = &config.imported {
+        card.push_str(&format!(
+            "- Imported from: `{}` ({}, SHA-256 `{}`)\n",
+            imported.file, imported.format, imported.sha256
+        ));
+    }
     match &config.threshold {
         Some(threshold) => {
             card.push_str(&format!(

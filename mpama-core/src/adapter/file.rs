@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Adapter, AdapterConfig, SCHEMA_VERSION, card};
+use super::{Adapter, AdapterConfig, SCHEMA_VERSION, card, check};
 use crate::error::{Error, Result};
 use crate::prompt::TextVectors;
 
@@ -19,6 +19,8 @@ const CARD_FILE: &str = "README.md";
 
 /// Larger than any adapter's settings by far: a limit before anything is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// The same for its weights: those of ViT-L/14 take some thirty megabytes.
+const MAX_WEIGHTS_BYTES: u64 = 1 << 30;
 
 impl Adapter {
     /// Writes the folder, replacing an adapter that is there. A temporary sibling is filled first
@@ -83,15 +85,16 @@ impl Adapter {
         write(folder.join(CARD_FILE), card::model_card(self).as_bytes())
     }
 
-    /// Reads a folder that [`Adapter::save`] wrote. Nothing is executed and every tensor is checked
-    /// to be finite f32.
+    /// Reads a folder that [`Adapter::save`] wrote. Nothing is executed; every tensor is checked to be
+    /// finite f32 and of the shape that the settings ask for.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Adapter`] names the file and what is wrong with it.
     pub fn load(folder: &Path, device: &Device) -> Result<Adapter> {
-        let json = read_limited(&folder.join(CONFIG_FILE))?;
-        let path = folder.join(WEIGHTS_FILE);
-        let weights = fs::read(&path).map_err(|source| Error::Io { path, source })?;
+        let path = folder.join(CONFIG_FILE);
+        let json = String::from_utf8(read_limited(&path, MAX_CONFIG_BYTES)?)
+            .map_err(|error| Error::adapter(path, error))?;
+        let weights = read_limited(&folder.join(WEIGHTS_FILE), MAX_WEIGHTS_BYTES)?;
         Adapter::parse(&json, &weights, folder, device)
     }
 
@@ -132,28 +135,32 @@ impl Adapter {
             .into_iter()
             .partition(|(name, _)| name.starts_with("experts.") || name.starts_with("router."));
         let experts = (!experts.is_empty()).then_some(experts);
-        Ok(Adapter {
+        let adapter = Adapter {
             config,
             text,
             prompts,
             experts,
-        })
+        };
+        match check::problem(&adapter) {
+            None => Ok(adapter),
+            Some(problem) => Err(Error::adapter(path, problem)),
+        }
     }
 }
 
-fn read_limited(path: &Path) -> Result<String> {
+fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let io = |source| Error::Io {
         path: path.to_path_buf(),
         source,
     };
     let size = fs::metadata(path).map_err(io)?.len();
-    if size > MAX_CONFIG_BYTES {
+    if size > limit {
         return Err(Error::adapter(
             path,
-            format!("{size} bytes, at most {MAX_CONFIG_BYTES} expected"),
+            format!("{size} bytes, at most {limit} expected"),
         ));
     }
-    fs::read_to_string(path).map_err(io)
+    fs::read(path).map_err(io)
 }
 
 fn parse_config(text: &str, path: &Path) -> Result<AdapterConfig> {

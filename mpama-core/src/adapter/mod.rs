@@ -4,6 +4,7 @@
 //! `docs/format.md` describes them.
 
 mod card;
+mod check;
 mod file;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,9 @@ pub struct AdapterConfig {
     /// How it was trained, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
+    /// The file of another project it was made from, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Score from which an image counts as anomalous, if one was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Threshold>,
@@ -78,6 +82,18 @@ pub struct Training {
     pub seed: u64,
     /// Epochs of stage one and two.
     pub epochs: [usize; 2],
+}
+
+/// The file of another project that an adapter was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Imported {
+    /// What kind of file it is: `anomalyclip`.
+    pub format: String,
+    /// Its name, without its folder.
+    pub file: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
 }
 
 /// A decision threshold and its origin.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::pickle::PthTensors;
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::error::{ClipError, Result};
+use crate::torch::TorchFile;
 
 /// The files that could hold the weights, in order of preference.
 const CANDIDATES: [(&str, Format, Layout); 4] = [
@@ -224,19 +224,21 @@ fn read_index(path: &Path, folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 /// An open weights file.
 enum File {
     Safetensors(MmapedSafetensors),
-    Pickle(PthTensors),
+    Pickle(TorchFile),
 }
 
 impl File {
     fn open(path: &Path, format: Format) -> Result<Self> {
-        let file = match format {
+        match format {
             // SAFETY: the map lives only while a tower is loaded, and every value is copied out of
             // it and checked. Whoever truncates the file in that moment stops the process.
-            Format::Safetensors => unsafe { MmapedSafetensors::new(path) }.map(Self::Safetensors),
-            // Candle's reader interprets the few opcodes of a state dict and executes nothing.
-            Format::Pickle => PthTensors::new(path, None).map(Self::Pickle),
-        };
-        file.map_err(|error| unreadable(path, innermost(&error)))
+            Format::Safetensors => unsafe { MmapedSafetensors::new(path) }
+                .map(Self::Safetensors)
+                .map_err(|error| unreadable(path, innermost(&error))),
+            Format::Pickle => TorchFile::open(path)
+                .map(Self::Pickle)
+                .map_err(|error| unreadable(path, error)),
+        }
     }
 
     /// Shape and type of a tensor, if the file has it.
@@ -249,8 +251,8 @@ impl File {
                 Some((view.shape().to_vec(), dtype))
             }
             Self::Pickle(file) => {
-                let info = file.tensor_infos().get(name)?;
-                Some((info.layout.dims().to_vec(), Ok(info.dtype)))
+                let found = file.describe(name)?;
+                Some((found.shape.clone(), found.dtype.clone()))
             }
         }
     }
@@ -277,15 +279,18 @@ impl File {
                 found,
             });
         }
+        let damaged = |reason: String| unreadable(path, format!("tensor `{name}`: {reason}"));
         let tensor = match self {
-            Self::Safetensors(file) => file.load(name, &Device::Cpu),
-            Self::Pickle(file) => file.get(name).and_then(|tensor| {
-                tensor.ok_or_else(|| candle_core::Error::CannotFindTensor { path: name.clone() })
-            }),
+            Self::Safetensors(file) => {
+                let tensor = file.load(name, &Device::Cpu);
+                tensor.map_err(|error| damaged(innermost(&error)))?
+            }
+            Self::Pickle(file) => file.read(name).map_err(|error| unreadable(path, error))?,
         };
         let tensor = tensor
-            .and_then(|tensor| tensor.to_dtype(DType::F32)?.contiguous())
-            .map_err(|error| unreadable(path, format!("tensor `{name}`: {}", innermost(&error))))?;
+            .to_dtype(DType::F32)
+            .and_then(|tensor| tensor.contiguous())
+            .map_err(|error| damaged(innermost(&error)))?;
         let bad = with_values(&tensor, |values| {
             let position = values
                 .par_iter()

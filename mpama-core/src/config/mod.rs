@@ -13,6 +13,12 @@ mod size;
 pub use parts::*;
 pub use size::{Depth, ImageSize};
 
+/// Bounds that no real setting comes near: settings arrive with adapters of strangers, and memory is
+/// claimed by them.
+const MAX_SIDE: usize = 1 << 14;
+const MAX_COUNT: usize = 1 << 10;
+const MAX_LEVELS: usize = 64;
+
 /// All settings of the model. `ModelConfig::default()` is MPAMA as trained on VisA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -104,9 +110,11 @@ impl ModelConfig {
         };
         let ImageSize { height, width } = self.image_size;
         check(
-            height > 0 && width > 0,
+            [height, width]
+                .iter()
+                .all(|side| (1..=MAX_SIDE).contains(side)),
             "image-size",
-            "sides above 0",
+            &format!("sides from 1 to {MAX_SIDE}"),
             &format_args!("{height}x{width}"),
         )?;
         let tau = self.temperature;
@@ -117,7 +125,12 @@ impl ModelConfig {
             &tau,
         )?;
         let p = &self.prompt;
-        check(p.length > 0, "prompt.length", "at least 1", &p.length)?;
+        check(
+            (1..=MAX_COUNT).contains(&p.length),
+            "prompt.length",
+            &format!("from 1 to {MAX_COUNT}"),
+            &p.length,
+        )?;
         check(
             p.shared <= p.length,
             "prompt.shared",
@@ -146,16 +159,23 @@ impl ModelConfig {
         let levels = &self.perception.levels;
         let distinct = levels
             .iter()
+            .take(MAX_LEVELS)
             .enumerate()
-            .all(|(i, p)| *p > 0 && !levels[..i].contains(p));
+            .all(|(i, p)| (1..=MAX_COUNT).contains(p) && !levels[..i].contains(p));
         let shown = format!("{levels:?}");
         check(
-            !levels.is_empty() && distinct,
+            (1..=MAX_LEVELS).contains(&levels.len()) && distinct,
             "perception.levels",
-            "distinct sides above 0",
+            &format!("up to {MAX_LEVELS} distinct sides from 1 to {MAX_COUNT}"),
             &shown,
         )?;
         let e = &self.experts;
+        check(
+            e.learnable <= MAX_COUNT,
+            "experts.learnable",
+            &format!("at most {MAX_COUNT}"),
+            &e.learnable,
+        )?;
         let least = 1 + usize::from(e.zero);
         check(
             (least..=e.pool()).contains(&e.top_k),
@@ -177,6 +197,13 @@ impl ModelConfig {
         ] {
             check(value.is_finite() && value >= 0.0, key, "0 or more", &value)?;
         }
+        let sigma = self.score.sigma;
+        check(
+            sigma <= MAX_COUNT as f64,
+            "score.sigma",
+            &format!("at most {MAX_COUNT}"),
+            &sigma,
+        )?;
         let w = self.score.map_weight;
         check(
             (0.0..=1.0).contains(&w),

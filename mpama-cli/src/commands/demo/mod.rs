@@ -286,6 +286,7 @@ fn untrained(
             },
             model: config.clone(),
             training: None,
+            imported: None,
             threshold: None,
         },
         text,

@@ -24,6 +24,7 @@ fn adapter() -> Adapter {
                 seed: 111,
                 epochs: [30, 10],
             }),
+            imported: None,
             threshold: Some(Threshold {
                 value: 0.4,
                 origin: "chosen by hand".into(),
@@ -37,6 +38,8 @@ fn adapter() -> Adapter {
         experts: Some(BTreeMap::from([
             ("router.weight".to_string(), tensor(&[5, 6], "r")),
             ("experts.1.weight".to_string(), tensor(&[8, 6], "e")),
+            ("experts.2.weight".to_string(), tensor(&[8, 6], "f")),
+            ("experts.3.weight".to_string(), tensor(&[8, 6], "g")),
         ])),
     }
 }

@@ -1,0 +1,66 @@
+//! `mpama export`: an adapter for those who work in Python.
+
+use std::fs;
+
+use candle_core::Device;
+use mpama_core::Adapter;
+use mpama_core::config::{Border, EvenWindows, Maximum, Upsampling};
+use serde_json::json;
+
+use super::Outcome;
+use crate::cli::Export;
+use crate::files::{ending, write_whole};
+use crate::output::{LITERAL, Output, shown};
+use crate::problem::Mistake;
+
+/// The one source of the example: what is written is what was compared with our own scores.
+const SCRIPT: (&str, &str) = ("detect.py", include_str!("../../assets/export/detect.py"));
+
+/// Writes the adapter and the script.
+pub(crate) fn run(args: &Export, output: &Output) -> anyhow::Result<Outcome> {
+    let Export { adapter: from, out } = args;
+    if !from.is_dir() {
+        return Err(Mistake::NoFolder {
+            what: "adapter",
+            path: from.clone(),
+        }
+        .into());
+    }
+    if out.symlink_metadata().is_ok() {
+        return Err(Mistake::Exists { path: out.clone() }.into());
+    }
+    let adapter = Adapter::load(from, &Device::Cpu)?;
+    let (perception, score) = (
+        &adapter.config.model.perception,
+        &adapter.config.model.score,
+    );
+    let known = perception.border == Border::default()
+        && perception.even == EvenWindows::default()
+        && perception.upsampling == Upsampling::default()
+        && score.maximum == Maximum::default();
+    if !known {
+        output.warn(
+            "the adapter has other windows or another maximum than the default, which detect.py does not \
+             know: its scores will differ",
+        );
+    }
+    // Beside its place first: the folder is whole or not there.
+    let part = ending(out, &format!(".{}.part", std::process::id()));
+    adapter.save(&part)?;
+    let (name, text) = SCRIPT;
+    write_whole(&part.join(name), text.as_bytes())?;
+    fs::rename(&part, out).map_err(|error| Mistake::file("create", out, error))?;
+
+    let place = shown(out);
+    output.line(&place)?;
+    output.record(
+        "export",
+        json!({ "folder": place, "method": adapter.method(), "script": shown(&out.join(name)) }),
+    )?;
+    output.note(format_args!(
+        "Next: {LITERAL}pip install torch transformers safetensors pillow{LITERAL:#}\n      \
+         {LITERAL}python {} CLIP IMAGES{LITERAL:#}",
+        shown(&out.join(name))
+    ));
+    Ok(Outcome::Done)
+}
