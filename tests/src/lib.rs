@@ -1,6 +1,8 @@
 //! What every test of this package shares: where the fixtures lie, how they are read, and a
 //! comparison that shows the worst element.
 
+pub mod hub_server;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

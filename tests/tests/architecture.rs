@@ -15,7 +15,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mpama-hub", &["mpama-core"]),
     (
         "mpama-cli",
-        &["mpama-core", "mpama-datasets", "mpama-hub", "mpama-train"],
+        &[
+            "mpama-core",
+            "mpama-datasets",
+            "mpama-hub",
+            "mpama-tests",
+            "mpama-train",
+        ],
     ),
     (
         "mpama-tests",
