@@ -3,6 +3,7 @@
 mod datasets;
 mod experiment;
 mod export;
+mod hub;
 mod import;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use mpama_core::DeviceChoice;
 pub(crate) use datasets::{Check, Datasets, Prepare, Synth};
 pub(crate) use experiment::Experiment;
 pub(crate) use export::Export;
+pub(crate) use hub::{Cache, Pull, Push};
 pub(crate) use import::{FromAnomalyClip, Import};
 
 use crate::metric::Requirement;
@@ -28,15 +30,21 @@ const FIRST_SCREEN: &str = "\
 Start       demo         learn on drawn things and find defects in others, with nothing to download
 
 Use         predict      score images, folders or standard input
+            pull         fetch a backbone or an adapter from the Hugging Face Hub
 
 Make        train        train an adapter in two stages
             eval         measure an adapter on datasets
             experiment   train and measure the variants of a plan
             datasets     list, check, prepare and draw datasets
+            push         publish an adapter on the Hub
             import       make an adapter from another project's file
             export       write an adapter for Python
 
 Look after  info         describe an adapter, backbone, run, dataset or image
+            cache        list or remove what was fetched
+            login        keep the token that the Hub knows you by
+            logout       forget it
+            whoami       ask the Hub whose it is
             config       show, check or write settings
             completions  script for your shell
 
@@ -44,7 +52,7 @@ Options:
 {options}
 
 Exit codes: 0 done, 1 the answer is no (`--exit-code`, `--require`), 2 could not, 130 interrupted.
-Start with: mpama predict photo.jpg --clip CLIP_FOLDER --adapter ADAPTER_FOLDER --maps maps
+Start with: mpama predict photo.jpg --maps maps
 ";
 
 /// Find defects in images of things you have no training images of.
@@ -103,6 +111,10 @@ pub(crate) struct Global {
     /// Show no progress while working
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
+
+    /// Open no connection: use what the cache has (so does HF_HUB_OFFLINE=1)
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
 }
 
 /// The commands, in the order of the first screen.
@@ -116,6 +128,10 @@ pub(crate) enum Command {
     Train(Train),
     /// Measure an adapter on datasets
     Eval(Eval),
+    /// Fetch a backbone or an adapter from the Hugging Face Hub
+    Pull(Pull),
+    /// Publish an adapter on the Hub
+    Push(Push),
     /// Train and measure every variant of a plan, and tabulate them beside the paper's figures
     Experiment(Experiment),
     /// List, check, prepare and draw datasets
@@ -131,6 +147,15 @@ pub(crate) enum Command {
     /// Show, check or write settings
     #[command(subcommand)]
     Config(Config),
+    /// List or remove what was fetched from the Hub
+    #[command(subcommand)]
+    Cache(Cache),
+    /// Keep the token that the Hub knows you by: it is read from stdin or a hidden prompt
+    Login,
+    /// Forget the kept token
+    Logout,
+    /// Ask the Hub whose token this is
+    Whoami,
     /// Print the completion script for a shell
     Completions(Completions),
 }
@@ -138,15 +163,16 @@ pub(crate) enum Command {
 /// Which backbone, and which adapter on it.
 #[derive(Debug, Args)]
 pub(crate) struct Model {
-    /// Folder of a CLIP in the Hugging Face layout
-    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    /// A CLIP in the Hugging Face layout: its folder, or its id on the Hub
+    #[arg(long, value_name = "CLIP", env = "MPAMA_CLIP", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) clip: Option<PathBuf>,
 
-    /// Folder of a trained adapter
+    /// A trained adapter: its folder, or its id on the Hub; without --clip, the backbone it names is
+    /// fetched
     #[arg(
         long,
-        value_name = "DIR",
+        value_name = "ADAPTER",
         env = "MPAMA_ADAPTER",
         hide_env_values = true
     )]
@@ -247,8 +273,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DATASET", value_hint = ValueHint::AnyPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// Folder of a CLIP in the Hugging Face layout
-    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    /// A CLIP in the Hugging Face layout: its folder, or its id on the Hub
+    #[arg(long, value_name = "CLIP", env = "MPAMA_CLIP", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) clip: Option<PathBuf>,
 
@@ -292,16 +318,16 @@ pub(crate) enum Stages {
 /// `mpama eval`.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// Folder of a CLIP in the Hugging Face layout
-    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    /// A CLIP in the Hugging Face layout: its folder, or its id on the Hub
+    #[arg(long, value_name = "CLIP", env = "MPAMA_CLIP", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) clip: Option<PathBuf>,
 
-    /// Folder of a trained adapter; of several, such as seeds, mean and standard deviation are shown
+    /// A trained adapter: its folder, or its id on the Hub; of several, such as seeds, mean and standard deviation are shown
     #[arg(
         long,
         num_args = 1..,
-        value_name = "DIR",
+        value_name = "ADAPTER",
         env = "MPAMA_ADAPTER",
         hide_env_values = true
     )]
@@ -369,7 +395,7 @@ pub(crate) struct Eval {
 /// `mpama info`.
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// Folder of an adapter, a CLIP, a run or a dataset; or an image
+    /// Folder of an adapter, a CLIP, a run or a dataset; an image; or the id of a model on the Hub
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
 }

@@ -10,6 +10,7 @@ mod embedded;
 mod experiment;
 mod files;
 mod heatmap;
+mod hub;
 mod interrupt;
 mod metric;
 mod model;

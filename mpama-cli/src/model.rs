@@ -8,7 +8,9 @@ use mpama_core::clip::Checkpoint;
 use mpama_core::{Adapter, AdapterConfig, Detector};
 
 use crate::cli::{Global, Model};
+use crate::commands::pull::backbone_id;
 use crate::embedded;
+use crate::hub::{self, Place};
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 use crate::progress::duration;
@@ -30,18 +32,21 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     if model.clip.is_none() && model.adapter.is_none() {
         return embedded(global, output);
     }
-    let clip = clip_folder(model.clip.as_deref())?;
-    let adapter = folder(
-        "adapter",
-        "--adapter",
-        "MPAMA_ADAPTER",
-        model.adapter.as_deref(),
-    )?;
+    let given = model.adapter.as_deref().ok_or(Mistake::Missing {
+        what: "adapter",
+        flag: "--adapter",
+        variable: Some("MPAMA_ADAPTER"),
+    })?;
+    let place = hub::place("adapter", given, global, output)?;
     let device = global.device.open()?;
-    let adapter_name = shown(adapter);
-    let adapter = Adapter::load(adapter, &device)?;
+    let adapter_name = place.to_string();
+    let adapter = Adapter::load(&place.folder, &device)?;
+    let named = backbone_id(&adapter.config).map(|id| PathBuf::from(id.to_string()));
+    // An adapter from elsewhere may have been trained on a folder; then one has to be given.
+    let clip = model.clip.as_deref().or(named.as_deref());
+    let clip = backbone(clip, global, output)?;
     let (method, config) = (adapter.method(), adapter.config.clone());
-    let checkpoint = Checkpoint::open(clip)?;
+    let checkpoint = Checkpoint::open(&clip.folder)?;
     let options = config
         .model
         .vision
@@ -50,7 +55,7 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     let detector = Detector::new(vision, adapter)?;
     output.note(format_args!(
         "Loaded {adapter_name} for {} at {} px on {} in {}",
-        name_of(clip),
+        clip.name,
         config.model.image_size.height,
         device_name(&device),
         duration(started.elapsed())
@@ -83,30 +88,18 @@ fn embedded(global: &Global, output: &Output) -> anyhow::Result<Loaded> {
     })
 }
 
-/// The folder given with `--clip`.
-pub(crate) fn clip_folder(given: Option<&Path>) -> Result<&Path, Mistake> {
-    folder("backbone", "--clip", "MPAMA_CLIP", given)
-}
-
-fn folder<'a>(
-    what: &'static str,
-    flag: &'static str,
-    variable: &'static str,
-    given: Option<&'a Path>,
-) -> Result<&'a Path, Mistake> {
-    let path = given.ok_or(Mistake::Missing {
-        what,
-        flag,
-        variable: Some(variable),
+/// The backbone given with `--clip`.
+pub(crate) fn backbone(
+    given: Option<&Path>,
+    global: &Global,
+    output: &Output,
+) -> anyhow::Result<Place> {
+    let given = given.ok_or(Mistake::Missing {
+        what: "backbone",
+        flag: "--clip",
+        variable: Some("MPAMA_CLIP"),
     })?;
-    if path.is_dir() {
-        Ok(path)
-    } else {
-        Err(Mistake::NoFolder {
-            what,
-            path: PathBuf::from(path),
-        })
-    }
+    hub::place("backbone", given, global, output)
 }
 
 /// A folder's own name, even of `.` or of a path that ends with `..`.

@@ -2,6 +2,7 @@
 //! do next is said in [`advice`].
 
 mod advice;
+mod hub;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,24 @@ pub(crate) enum Mistake {
     /// A path that leads nowhere.
     #[error("there is no `{}`", shown(path))]
     NoFile { path: PathBuf },
+    /// Ctrl-C came before all files were there.
+    #[error("stopped before all files had come")]
+    Stopped,
+    /// A question to the Hub that may not be asked.
+    #[error("only the Hub knows, and no connection may be opened")]
+    Offline,
+    /// A model that the cache has not.
+    #[error("`{id}` is not in the cache")]
+    NotCached { id: mpama_hub::ModelId },
+    /// Figures of another adapter.
+    #[error("`{}` is a report on another adapter", shown(path))]
+    OtherAdapter { path: PathBuf },
+    /// A file that is no picture.
+    #[error("`{}` is no picture", shown(path))]
+    NotPicture { path: PathBuf },
+    /// Nobody is there to agree.
+    #[error("publishing has to be agreed to, and nobody is there to ask")]
+    Unasked,
     /// A score that is not a number.
     #[error("{what} is {value}")]
     NotFinite { what: &'static str, value: f32 },

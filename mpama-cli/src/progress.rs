@@ -12,6 +12,12 @@ pub(crate) const EVERY_HUNDRED: usize = 100;
 /// Where there are no bars: no lines but milestones.
 pub(crate) const NEVER: usize = usize::MAX;
 
+/// How a bar of items looks.
+const ITEMS: &str = "{prefix:<22} {bar:20.cyan} {pos}/{len}  {msg}  eta {eta}";
+/// How a bar of bytes looks.
+const BYTES: &str = "{prefix} {bar:20.cyan} {decimal_bytes}/{decimal_total_bytes}  \
+     {decimal_bytes_per_sec}  {msg}  eta {eta}";
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -52,14 +58,21 @@ impl Progress {
     /// A phase of `total` items begins, of which `before` are done already; where there are no bars
     /// `line_every` items make a line. A phase that was under way is dropped without a line.
     pub(crate) fn start(&self, name: &str, total: usize, before: usize, line_every: usize) {
+        self.begin(name, total, before, line_every, ITEMS);
+    }
+
+    /// As [`Progress::start`], of bytes: their speed is shown too.
+    pub(crate) fn start_bytes(&self, name: &str, total: u64, before: u64, line_every: usize) {
+        self.begin(name, total as usize, before as usize, line_every, BYTES);
+    }
+
+    fn begin(&self, name: &str, total: usize, before: usize, line_every: usize, look: &str) {
         self.clear();
         let bar = match self.mode {
             Mode::Bars => ProgressBar::new(total as u64).with_position(before as u64),
             Mode::Lines | Mode::Silent => ProgressBar::hidden(),
         };
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix:<22} {bar:20.cyan} {pos}/{len}  {msg}  eta {eta}")
-        {
+        if let Ok(style) = ProgressStyle::with_template(look) {
             bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         }
         bar.set_prefix(name.to_owned());

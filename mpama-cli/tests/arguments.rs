@@ -96,16 +96,23 @@ fn what_is_missing_is_asked_for() {
 }
 
 #[test]
-fn ids_of_the_hub_are_recognised_and_put_off() {
+fn ids_of_the_hub_are_recognised() {
     let data = text(&trained().join("data"));
     let id = "openai/clip-vit-base-patch32";
-    let ran = run(["eval", "--data", &data, "--clip", id]).refused(&[
+    let eval = [
+        "--offline",
+        "eval",
+        "--data",
+        &data,
+        "--clip",
         id,
-        "later version",
-        "model.safetensors",
-    ]);
+        "--adapter",
+    ];
+    let words = [id, "not in the cache", "mpama pull openai"];
+    let ran = run([&eval[..], &[&bench::adapter()]].concat()).refused(&words);
     assert!(ran.stdout.is_empty());
-    run(["info", "me/adapter@v1"]).refused(&["me/adapter@v1", "later version"]);
+    run(["--offline", "info", "me/adapter@v1"]).refused(&["me/adapter@v1", "not in the cache"]);
+    run(["info", "./me/adapter"]).refused(&["there is no `./me/adapter`"]);
 }
 
 #[test]

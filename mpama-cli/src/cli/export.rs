@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 /// `mpama export`.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Folder of a trained adapter
+    /// A trained adapter: its folder, or its id on the Hub
     #[arg(value_name = "ADAPTER", value_hint = ValueHint::DirPath)]
     pub(crate) adapter: PathBuf,
 

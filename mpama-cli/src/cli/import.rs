@@ -18,8 +18,8 @@ pub(crate) struct FromAnomalyClip {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// Folder of the CLIP that the prompts were learned with, in the Hugging Face layout
-    #[arg(long, value_name = "DIR", env = "MPAMA_CLIP", hide_env_values = true)]
+    /// The CLIP that the prompts were learned with: its folder, or its id on the Hub
+    #[arg(long, value_name = "CLIP", env = "MPAMA_CLIP", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) clip: Option<PathBuf>,
 

@@ -8,8 +8,9 @@ use mpama_core::config::{Border, EvenWindows, Maximum, Upsampling};
 use serde_json::json;
 
 use super::Outcome;
-use crate::cli::Export;
+use crate::cli::{Export, Global};
 use crate::files::{ending, write_whole};
+use crate::hub;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 
@@ -17,19 +18,13 @@ use crate::problem::Mistake;
 const SCRIPT: (&str, &str) = ("detect.py", include_str!("../../assets/export/detect.py"));
 
 /// Writes the adapter and the script.
-pub(crate) fn run(args: &Export, output: &Output) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &Export, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
     let Export { adapter: from, out } = args;
-    if !from.is_dir() {
-        return Err(Mistake::NoFolder {
-            what: "adapter",
-            path: from.clone(),
-        }
-        .into());
-    }
     if out.symlink_metadata().is_ok() {
         return Err(Mistake::Exists { path: out.clone() }.into());
     }
-    let adapter = Adapter::load(from, &Device::Cpu)?;
+    let from = hub::place("adapter", from, global, output)?;
+    let adapter = Adapter::load(&from.folder, &Device::Cpu)?;
     let (perception, score) = (
         &adapter.config.model.perception,
         &adapter.config.model.score,

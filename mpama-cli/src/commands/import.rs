@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Outcome;
 use crate::cli::{FromAnomalyClip, Global, Import};
-use crate::model::{clip_folder, name_of};
+use crate::model::backbone;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 
@@ -26,7 +26,7 @@ fn anomaly_clip(
     global: &Global,
     output: &Output,
 ) -> anyhow::Result<Outcome> {
-    let clip = clip_folder(args.clip.as_deref())?;
+    let clip = backbone(args.clip.as_deref(), global, output)?;
     if args.out.symlink_metadata().is_ok() {
         return Err(Mistake::Exists {
             path: args.out.clone(),
@@ -34,7 +34,7 @@ fn anomaly_clip(
         .into());
     }
     let prompts = AnomalyClip::read(&args.file)?;
-    let checkpoint = Checkpoint::open(clip)?;
+    let checkpoint = Checkpoint::open(&clip.folder)?;
     prompts.check_words(&checkpoint.tokenizer()?)?;
     let device = global.device.open()?;
     let text = checkpoint.text(&device)?;
@@ -44,7 +44,7 @@ fn anomaly_clip(
             "the words in {} have other embeddings than in {} (by {distance:.2} of the largest): its prompts \
              were learned with another CLIP, and on this one their scores mean little",
             shown(&args.file),
-            shown(clip)
+            clip
         ));
     }
     let config = checkpoint.config();
@@ -53,8 +53,8 @@ fn anomaly_clip(
         .vision
         .options(config.vision.blocks.layers);
     let base = BaseModel {
-        id: name_of(clip),
-        revision: None,
+        id: clip.name.clone(),
+        revision: clip.revision.clone(),
         fingerprint: checkpoint
             .vision(&options, &device)?
             .fingerprint()
@@ -78,8 +78,7 @@ fn anomaly_clip(
         }),
     )?;
     output.note(format_args!(
-        "Next: {LITERAL}mpama predict IMAGES --adapter {out} --clip {} --maps maps{LITERAL:#}",
-        shown(clip)
+        "Next: {LITERAL}mpama predict IMAGES --adapter {out} --clip {clip} --maps maps{LITERAL:#}"
     ));
     Ok(Outcome::Done)
 }

@@ -13,7 +13,8 @@ use mpama_train::{Environment, Line};
 use serde_json::{Value, json};
 
 use super::Outcome;
-use crate::cli::Info;
+use crate::cli::{Global, Info};
+use crate::hub;
 use crate::output::{Output, count, shown, snake_case};
 use crate::problem::Mistake;
 
@@ -27,14 +28,18 @@ struct Description {
     record: Value,
 }
 
-/// Describes every path.
-pub(crate) fn run(args: &Info, output: &Output) -> anyhow::Result<Outcome> {
+/// Describes every path; a model of the Hub by its id.
+pub(crate) fn run(args: &Info, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
     for path in &args.paths {
+        let place = match path.exists() || !hub::is_id(path) {
+            true => path.clone(),
+            false => hub::place("model", path, global, output)?.folder,
+        };
         let Description {
             kind,
             lines,
             mut record,
-        } = describe(path)?;
+        } = describe(&place)?;
         output.line(format_args!("{}: {kind}", shown(path)))?;
         for (name, text) in lines {
             output.line(format_args!("  {name:<12}{text}"))?;

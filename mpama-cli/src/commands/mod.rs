@@ -1,5 +1,7 @@
 //! One file per command: gather inputs, call a crate, show the answer.
 
+mod account;
+mod cache;
 mod completions;
 mod config;
 mod datasets;
@@ -11,6 +13,8 @@ mod import;
 mod info;
 mod plan;
 mod predict;
+pub(crate) mod pull;
+mod push;
 mod train;
 mod watch;
 
@@ -35,11 +39,17 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
         Command::Predict(args) => predict::run(args, &cli.global, output),
         Command::Train(args) => train::run(args, &cli.global, output),
         Command::Eval(args) => eval::run(args, &cli.global, output),
+        Command::Pull(args) => pull::run(args, &cli.global, output),
+        Command::Push(args) => push::run(args, &cli.global, output),
+        Command::Cache(args) => cache::run(args, &cli.global, output),
+        Command::Login => account::login(&cli.global, output),
+        Command::Logout => account::logout(&cli.global, output),
+        Command::Whoami => account::whoami(&cli.global, output),
         Command::Experiment(args) => experiment::run(args, &cli.global, output),
         Command::Datasets(args) => datasets::run(args, output),
         Command::Import(args) => import::run(args, &cli.global, output),
-        Command::Export(args) => export::run(args, output),
-        Command::Info(args) => info::run(args, output),
+        Command::Export(args) => export::run(args, &cli.global, output),
+        Command::Info(args) => info::run(args, &cli.global, output),
         Command::Config(args) => config::run(args, output),
         Command::Completions(args) => completions::run(args),
     }

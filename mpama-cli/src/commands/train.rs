@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Outcome, config, plan, watch::Watch};
 use crate::cli::{Global, Stages, Train};
 use crate::interrupt;
-use crate::model::{clip_folder, name_of};
+use crate::model::backbone;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 use crate::progress::duration;
@@ -30,11 +30,11 @@ pub(crate) fn run(args: &Train, global: &Global, output: &Output) -> anyhow::Res
             .into());
         }
     };
-    let clip = clip_folder(args.clip.as_deref())?;
+    let clip = backbone(args.clip.as_deref(), global, output)?;
     let config = settings(args, folder, start)?;
-    let checkpoint = Checkpoint::open(clip)?;
+    let checkpoint = Checkpoint::open(&clip.folder)?;
     let device = global.device.open()?;
-    let plan = plan::describe(&config, &checkpoint, &name_of(clip), &device)?;
+    let plan = plan::describe(&config, &checkpoint, &clip.name, &device)?;
     plan.show(folder, args.dry_run, output)?;
     if args.dry_run {
         return Ok(Outcome::Done);
@@ -42,11 +42,10 @@ pub(crate) fn run(args: &Train, global: &Global, output: &Output) -> anyhow::Res
 
     interrupt::listen(output.talks())?;
     let started = Instant::now();
-    let id = name_of(clip);
     let backbone = Backbone {
         checkpoint: &checkpoint,
-        id: &id,
-        revision: None,
+        id: &clip.name,
+        revision: clip.revision.as_deref(),
     };
     let mut watch = Watch::new(output, config.stage);
     let mut events = |event| watch.event(event);
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &Train, global: &Global, output: &Output) -> anyhow::Res
     let ended = mpama_train::train(&config, &backbone, folder, start, &device, &mut control)?;
     watch.finish()?;
 
-    let here = format!("--clip {}", shown(clip));
+    let here = format!("--clip {clip}");
     match ended {
         mpama_train::Outcome::Done(trained) => {
             let adapter = shown(&trained.adapter);

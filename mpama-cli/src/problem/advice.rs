@@ -2,14 +2,13 @@
 //! match over each crate's errors.
 
 use std::io;
-use std::path::Path;
 
 use mpama_core::clip::ClipError;
 use mpama_core::preprocess::ImageError;
 use mpama_datasets::synth::{LARGEST, SMALLEST, SynthError};
 use mpama_train::eval::MetricError;
 
-use super::Mistake;
+use super::{Mistake, hub};
 use crate::output::shown;
 
 /// The files that make a folder a backbone.
@@ -31,6 +30,8 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<String> {
                 Some(of_data(data))
             } else if let Some(synth) = cause.downcast_ref::<SynthError>() {
                 Some(of_synth(synth))
+            } else if let Some(error) = cause.downcast_ref::<mpama_hub::Error>() {
+                Some(hub::hint(error))
             } else if let Some(clip) = cause.downcast_ref::<ClipError>() {
                 Some(of_clip(clip))
             } else {
@@ -55,14 +56,14 @@ fn of_mistake(mistake: &Mistake) -> String {
             variable: Some(variable),
         } => {
             format!(
-                "give the {what} folder with `{flag} DIR`, or set {variable}; it holds {}",
+                "give it with `{flag}`, or set {variable}: a model id of the Hub, or a folder that holds {}",
                 files_of(what)
             )
         }
-        Mistake::NoFolder { what, path } => match as_id(path) {
-            Some(id) => no_ids_yet(&id, files_of(what)),
-            None => format!("check the path: the {what} folder holds {}", files_of(what)),
-        },
+        Mistake::NoFolder { what, .. } => format!(
+            "check the path: the {what} folder holds {}. An id of the Hub is `owner/name`",
+            files_of(what)
+        ),
         Mistake::UnknownKey {
             nearest: Some(nearest),
             ..
@@ -131,10 +132,7 @@ fn of_mistake(mistake: &Mistake) -> String {
             absent.join(", ")
         ),
         Mistake::Unrecognised { .. } => "a dataset is a folder in one of these shapes".into(),
-        Mistake::NoFile { path } => match as_id(path) {
-            Some(id) => no_ids_yet(&id, "a folder"),
-            None => "check the path".into(),
-        },
+        Mistake::NoFile { .. } => "check the path".into(),
         Mistake::NotFinite { .. } => DAMAGED_WEIGHTS.into(),
         Mistake::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
             DISK_FULL.into()
@@ -144,20 +142,8 @@ fn of_mistake(mistake: &Mistake) -> String {
             ..
         } => "check that the folder exists and that you may write there".into(),
         Mistake::File { .. } => "check the path, and that you may read it".into(),
+        other => hub::of_mistake(other).unwrap_or_default().into(),
     }
-}
-
-/// The model id that a path may have been meant as.
-fn as_id(path: &Path) -> Option<mpama_hub::ModelId> {
-    path.to_str()?.parse().ok()
-}
-
-fn no_ids_yet(id: &mpama_hub::ModelId, files: &str) -> String {
-    format!(
-        "check the path. If `{id}` is a model id of the Hugging Face Hub: ids come with a later \
-         version; for now download the model with any Hugging Face tool and give the folder that \
-         holds {files}"
-    )
 }
 
 const DAMAGED_WEIGHTS: &str =

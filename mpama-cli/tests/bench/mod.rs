@@ -35,7 +35,8 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    /// What a process ended with.
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -81,7 +82,8 @@ impl Ran {
 pub fn mpama() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mpama"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("MPAMA_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("MPAMA_") || text.starts_with("HF_") {
             command.env_remove(name);
         }
     }

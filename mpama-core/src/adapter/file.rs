@@ -22,6 +22,17 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// The same for its weights: those of ViT-L/14 take some thirty megabytes.
 const MAX_WEIGHTS_BYTES: u64 = 1 << 30;
 
+impl AdapterConfig {
+    /// Reads the settings alone, without the parameters.
+    ///
+    /// # Errors
+    /// As [`Adapter::load`].
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG_FILE);
+        parse_config(&read_text(&path)?, &path)
+    }
+}
+
 impl Adapter {
     /// Writes the folder, replacing an adapter that is there. A temporary sibling is filled first
     /// and then renamed, so that a failure leaves the old one or none. Same adapter, same bytes.
@@ -91,9 +102,7 @@ impl Adapter {
     /// # Errors
     /// [`Error::Io`] or [`Error::Adapter`] names the file and what is wrong with it.
     pub fn load(folder: &Path, device: &Device) -> Result<Adapter> {
-        let path = folder.join(CONFIG_FILE);
-        let json = String::from_utf8(read_limited(&path, MAX_CONFIG_BYTES)?)
-            .map_err(|error| Error::adapter(path, error))?;
+        let json = read_text(&folder.join(CONFIG_FILE))?;
         let weights = read_limited(&folder.join(WEIGHTS_FILE), MAX_WEIGHTS_BYTES)?;
         Adapter::parse(&json, &weights, folder, device)
     }
@@ -146,6 +155,11 @@ impl Adapter {
             Some(problem) => Err(Error::adapter(path, problem)),
         }
     }
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read_limited(path, MAX_CONFIG_BYTES)?)
+        .map_err(|error| Error::adapter(path, error))
 }
 
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {

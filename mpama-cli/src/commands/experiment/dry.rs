@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::Outcome;
 use crate::cli::{Experiment, Global};
 use crate::experiment::{Before, Given, Plan, Run, Schedule, Speed, Work, cache_bytes};
-use crate::model::{device_name, name_of};
+use crate::hub;
+use crate::model::device_name;
 use crate::output::{Output, count, shown};
 use crate::progress::duration;
 
@@ -102,8 +103,9 @@ pub(super) fn show(
     let (mut disk, mut seconds, mut pace) = (None, None, None);
     match args.clip.as_deref() {
         None => output.note("Give --clip for an estimate of disk and time"),
-        Some(folder) => {
-            let clip = Checkpoint::open(folder)?;
+        Some(given) => {
+            let place = hub::place("backbone", given, global, output)?;
+            let clip = Checkpoint::open(&place.folder)?;
             let needed = space(schedule, &clip)?;
             output.line(format_args!(
                 "disk      up to {} of features, about {} of adapters and checkpoints",
@@ -118,11 +120,10 @@ pub(super) fn show(
                 let config = typical(schedule).map(|run| &run.config);
                 if let Some(config) = config {
                     output.note("Timing one image and small steps of each stage");
-                    let name = name_of(folder);
                     let backbone = Backbone {
                         checkpoint: &clip,
-                        id: &name,
-                        revision: None,
+                        id: &place.name,
+                        revision: place.revision.as_deref(),
                     };
                     let measured = measure_pace(config, &backbone, &device)?;
                     how = match speed.knows_steps() {

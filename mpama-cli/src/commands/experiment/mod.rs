@@ -22,7 +22,7 @@ use crate::cli::{Experiment, Global};
 use crate::experiment::{Before, Given, Measurement, Plan, Run, Schedule, Speed, Table, Work};
 use crate::files::{writable_folder, write_whole};
 use crate::interrupt;
-use crate::model::{Loaded, clip_folder, name_of};
+use crate::model::{Loaded, backbone};
 use crate::output::{Output, Record, count, shown, snake_case};
 use crate::problem::Mistake;
 use crate::progress::duration;
@@ -32,6 +32,8 @@ use crate::report::Saved;
 struct Ground<'a> {
     clip: &'a Checkpoint,
     name: String,
+    /// Its commit, if it is from the Hub.
+    revision: Option<String>,
     device: Device,
     fingerprint: OnceCell<String>,
 }
@@ -68,11 +70,12 @@ pub(crate) fn run(args: &Experiment, global: &Global, output: &Output) -> anyhow
         return dry::show(args, &plan, &given, &schedule, &seeds, global, output);
     }
 
-    let folder = clip_folder(args.clip.as_deref())?;
-    let clip = Checkpoint::open(folder)?;
+    let place = backbone(args.clip.as_deref(), global, output)?;
+    let clip = Checkpoint::open(&place.folder)?;
     let ground = Ground {
         clip: &clip,
-        name: name_of(folder),
+        name: place.name,
+        revision: place.revision,
         device: global.device.open()?,
         fingerprint: OnceCell::new(),
     };
@@ -164,7 +167,7 @@ impl Session<'_> {
         let backbone = Backbone {
             checkpoint: self.ground.clip,
             id: &self.ground.name,
-            revision: None,
+            revision: self.ground.revision.as_deref(),
         };
         let mut watch = Watch::new(self.output, config.stage);
         let speed = &mut self.speed;
