@@ -61,7 +61,7 @@ pub(super) fn hint(error: &Error) -> String {
             format!("fetch it where there is a network: `mpama pull {id}`")
         }
         Error::NoSpace { .. } => {
-            "free some space (`mpama cache list`, `mpama cache prune`) and repeat the command: it goes on \
+            "free some space (`mpama cache list` and `remove`) and repeat the command: it goes on \
              where it stopped; HF_HOME moves the cache to another disk"
                 .into()
         }
