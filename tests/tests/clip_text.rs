@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
-use mpama_core::clip::{Checkpoint, ClipError, TextTower};
+use mpama_core::clip::{Checkpoint, ClipError, ClipTokenizer, TextTower};
 use mpama_tests::{assert_close, fixtures, golden};
 
 const TOLERANCE: f64 = 1e-5;
@@ -230,6 +230,30 @@ fn long_texts_are_cut_and_keep_their_end() {
     let line = tokenizer.encode("X x DAMAGED object.").unwrap();
     assert_eq!(line.len(), 7);
     assert_eq!(line[1], line[2]);
+}
+
+/// Found by fuzzing: the library that reads it panics on some of these.
+#[test]
+fn a_damaged_tokenizer_is_an_error_and_its_decoder_does_not_matter() {
+    let whole = std::fs::read_to_string(fixtures().join("tiny_clip/tokenizer.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    let open = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), text).unwrap();
+        ClipTokenizer::open(folder.path(), 77)
+    };
+    let ids = open(&whole).unwrap().encode("damaged object.").unwrap();
+    for decoder in ["{\"type\":7}", "[]", "{\"type\":\"None\",\"x\":{}}"] {
+        let mut json = json.clone();
+        json["decoder"] = serde_json::from_str(decoder).unwrap();
+        let tokenizer = open(&json.to_string()).unwrap();
+        assert_eq!(tokenizer.encode("damaged object.").unwrap(), ids);
+    }
+    let cut = whole.find("\"decoder\"").unwrap() + 30;
+    for broken in [&whole[..cut], "", "[]", "{}", "\u{feff}"] {
+        let error = open(broken).unwrap_err();
+        assert!(matches!(error, ClipError::Unreadable { .. }), "{error}");
+    }
 }
 
 /// All reference captions, through both forms of the tokenizer's files.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -37,7 +38,7 @@ impl ClipTokenizer {
         let [fast, vocabulary, merges] =
             ["tokenizer.json", "vocab.json", "merges.txt"].map(|name| folder.join(name));
         let (path, bpe) = if fast.is_file() {
-            let bpe = Tokenizer::from_file(&fast);
+            let bpe = from_json(&fast);
             (fast, bpe)
         } else if vocabulary.is_file() && merges.is_file() {
             let bpe = from_vocabulary(&vocabulary, &merges);
@@ -108,6 +109,16 @@ impl ClipTokenizer {
     pub fn context(&self) -> usize {
         self.context
     }
+}
+
+/// Reads `tokenizer.json`. Its decoder is left out: ids are never turned back into text here, and
+/// `tokenizers` 0.23 panics on a decoder that it cannot read.
+fn from_json(path: &Path) -> tokenizers::Result<Tokenizer> {
+    let mut json: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    if let Some(fields) = json.as_object_mut() {
+        fields.remove("decoder");
+    }
+    Ok(serde_json::from_value(json)?)
 }
 
 /// What `tokenizer.json` would hold, from the older pair of files.
