@@ -111,14 +111,18 @@ impl ClipTokenizer {
     }
 }
 
-/// Reads `tokenizer.json`. Its decoder is left out: ids are never turned back into text here, and
-/// `tokenizers` 0.23 panics on a decoder that it cannot read.
+/// Reads `tokenizer.json`, which may be a stranger's: `tokenizers` 0.23 panics on some damaged files, and
+/// that is an error like any other. The decoder, on which it panics first, is left out: ids are never
+/// turned back into text here.
 fn from_json(path: &Path) -> tokenizers::Result<Tokenizer> {
     let mut json: Value = serde_json::from_slice(&std::fs::read(path)?)?;
     if let Some(fields) = json.as_object_mut() {
         fields.remove("decoder");
     }
-    Ok(serde_json::from_value(json)?)
+    // Nothing that the closure touches is used again after a panic.
+    let read = std::panic::catch_unwind(|| serde_json::from_value(json));
+    let read = read.map_err(|_| tokenizers::Error::from("damaged: `tokenizers` gives up on it"))?;
+    Ok(read?)
 }
 
 /// What `tokenizer.json` would hold, from the older pair of files.
