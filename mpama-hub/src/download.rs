@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::id::ModelId;
 use crate::listing::{Hash, Listed};
-use crate::remote::{Remote, TRIES, innermost, sleep, worth_waiting};
+use crate::remote::{Remote, innermost, sleep, worth_waiting};
 
 /// Bytes that are read, hashed and written at a time.
 const BLOCK: usize = 1 << 18;
@@ -96,7 +96,14 @@ impl Download<'_> {
                         // As long as bytes come, it gets there.
                         tries = if came > 0 { 1 } else { tries + 1 };
                         let Some(pause) = worth_waiting(&error, tries) else {
-                            return Err(self.given_up(error, tries));
+                            return Err(match error {
+                                Error::Broken { file, reason, .. } => Error::Broken {
+                                    file,
+                                    tries,
+                                    reason,
+                                },
+                                other => other,
+                            });
                         };
                         if !sleep(pause, self.stop) {
                             return Ok(false);
@@ -176,9 +183,7 @@ impl Download<'_> {
             }
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
                 self.restart(to, part)?;
-                let reason = "it does not continue where we stopped".to_owned();
-                let host = self.id.to_string();
-                return Ok(Ended::Broken(0, Error::Unreachable { host, reason }));
+                return Ok(self.broken(0, "it does not continue where we stopped".to_owned()));
             }
             _ => {
                 let error = self.remote.judge(&response, self.id, &file.name);
@@ -218,19 +223,13 @@ impl Download<'_> {
     }
 
     fn broken(&self, came: u64, reason: String) -> Ended {
-        let host = self.id.to_string();
-        Ended::Broken(came, Error::Unreachable { host, reason })
-    }
-
-    fn given_up(&self, error: Error, tries: usize) -> Error {
-        match error {
-            Error::Unreachable { host, reason } if host == self.id.to_string() => Error::Broken {
-                file: self.file.name.clone(),
-                tries: tries.min(TRIES),
-                reason,
-            },
-            other => other,
-        }
+        let file = self.file.name.clone();
+        let error = Error::Broken {
+            file,
+            tries: 0,
+            reason,
+        };
+        Ended::Broken(came, error)
     }
 }
 

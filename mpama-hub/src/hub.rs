@@ -45,6 +45,7 @@ impl Hub {
         if !remote.with_token {
             return Err(Error::Unauthorized { with_token: false });
         }
+        // Errors speak of a model, and this question is about none.
         let nobody: ModelId = "me/me"
             .parse()
             .map_err(|_| Error::Unauthorized { with_token: true })?;

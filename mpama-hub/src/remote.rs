@@ -19,7 +19,7 @@ const AGENT: &str = concat!("mpama/", env!("CARGO_PKG_VERSION"));
 /// Longest silence of a server.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a question is asked that gets no answer.
-pub(crate) const TRIES: usize = 5;
+const TRIES: usize = 5;
 /// Longest wait that a server may ask for; a person is told of longer ones.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -203,38 +203,30 @@ impl Remote {
         let with_token = self.with_token;
         let id = id.clone();
         match error {
-            HFError::AuthRequired { context } | HFError::Forbidden { context } => refused(
-                context.status.as_u16(),
-                context.error_code.as_deref(),
-                with_token,
-                id,
-                action,
-            ),
+            // Listings come in pages, whose errors are not sorted by situation: hence the statuses.
+            HFError::AuthRequired { context }
+            | HFError::Forbidden { context }
+            | HFError::Http { context }
+                if matches!(context.status.as_u16(), 401 | 403) =>
+            {
+                let code = context.error_code.as_deref();
+                refused(context.status.as_u16(), code, with_token, id, action)
+            }
+            HFError::Http { context } => match context.status.as_u16() {
+                404 => Error::NoModel { id, with_token },
+                412 => Error::Conflict { id },
+                429 => Error::RateLimited { wait: None },
+                status => Error::Server {
+                    status,
+                    url: plain(&context.url),
+                    message: short(context.server_message.as_deref().unwrap_or_default()),
+                },
+            },
             HFError::RepoNotFound { .. } => Error::NoModel { id, with_token },
             HFError::RevisionNotFound { revision, .. } => Error::NoRevision { id, revision },
             HFError::EntryNotFound { path, .. } => Error::NoFile { id, file: path },
             HFError::Conflict { .. } => Error::Conflict { id },
             HFError::RateLimited { retry_after, .. } => Error::RateLimited { wait: retry_after },
-            // Listings come in pages, whose errors are not sorted by situation.
-            HFError::Http { context } if matches!(context.status.as_u16(), 401 | 403) => refused(
-                context.status.as_u16(),
-                context.error_code.as_deref(),
-                with_token,
-                id,
-                action,
-            ),
-            HFError::Http { context } if context.status.as_u16() == 404 => {
-                Error::NoModel { id, with_token }
-            }
-            HFError::Http { context } if context.status.as_u16() == 412 => Error::Conflict { id },
-            HFError::Http { context } if context.status.as_u16() == 429 => {
-                Error::RateLimited { wait: None }
-            }
-            HFError::Http { context } => Error::Server {
-                status: context.status.as_u16(),
-                url: plain(&context.url),
-                message: short(context.server_message.as_deref().unwrap_or_default()),
-            },
             HFError::Request { source, .. } => self.unreachable(&source),
             HFError::Io(source) => Error::Io {
                 action: "read or write for",
@@ -308,7 +300,9 @@ pub(crate) fn worth_waiting(error: &Error, tries: usize) -> Option<Duration> {
     match error {
         _ if tries >= TRIES => None,
         Error::RateLimited { wait: Some(wait) } => (*wait <= LONGEST_WAIT).then_some(*wait),
-        Error::RateLimited { wait: None } | Error::Unreachable { .. } => Some(pause),
+        Error::RateLimited { wait: None } | Error::Unreachable { .. } | Error::Broken { .. } => {
+            Some(pause)
+        }
         Error::Server { status, .. } => (*status >= 500 || *status == 408).then_some(pause),
         _ => None,
     }

@@ -22,8 +22,8 @@ pub(super) fn problem(adapter: &Adapter) -> Option<String> {
             local,
         ));
     }
-    let known = |name: &&String| !name.starts_with("prompt.") && !name.starts_with("bridge.");
-    if let Some(name) = adapter.prompts.keys().find(known) {
+    let stray = |name: &&String| !name.starts_with("prompt.") && !name.starts_with("bridge.");
+    if let Some(name) = adapter.prompts.keys().find(stray) {
         return Some(format!("`{name}` is not a tensor of an adapter"));
     }
     if let Some(Threshold { value, .. }) = adapter.config.threshold
