@@ -77,7 +77,7 @@ fn embedded(global: &Global, output: &Output) -> anyhow::Result<Loaded> {
     let vision = embedded::vision(&adapter, &device)?;
     output.note(format_args!(
         "No --clip and no --adapter: using the demo's, tiny and trained on drawings. For real work, \
-         download a CLIP and train: {LITERAL}mpama train --help{LITERAL:#}"
+         train on a real CLIP (`mpama pull --list`): {LITERAL}mpama train --help{LITERAL:#}"
     ));
     Ok(Loaded {
         detector: Detector::new(vision, adapter)?,

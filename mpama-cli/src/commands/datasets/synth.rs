@@ -51,7 +51,7 @@ pub(super) fn run(args: &Synth, output: &Output) -> anyhow::Result<Outcome> {
     )?;
     output.line(shown(out))?;
     output.note(format_args!(
-        "Next: {LITERAL}mpama train --data {} --clip CLIP_FOLDER --out RUN{LITERAL:#}",
+        "Next: {LITERAL}mpama train --data {} --clip CLIP --out RUN{LITERAL:#}",
         shown(out)
     ));
     Ok(Outcome::Done)

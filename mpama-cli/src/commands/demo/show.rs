@@ -145,9 +145,10 @@ pub(super) fn next(folders: &Folders, adapter: &Path, output: &Output) {
          Tables, curves and the worst mistakes: {page}\n\
          Next, on images of your own, with the demo's backbone:\n      \
          {LITERAL}mpama predict IMAGES --clip {clip} --adapter {adapter} --maps maps --overlay{LITERAL:#}\n\
-         and with a real CLIP in a folder:\n      \
-         {LITERAL}mpama train --data DATASET --clip CLIP_FOLDER --out runs/first{LITERAL:#}\n      \
-         {LITERAL}mpama predict IMAGES --clip CLIP_FOLDER --adapter runs/first/adapter --maps maps{LITERAL:#}",
+         and with a real CLIP, which is fetched once:\n      \
+         {LITERAL}mpama train --data DATASET --clip {real} --out runs/first{LITERAL:#}\n      \
+         {LITERAL}mpama predict IMAGES --clip {real} --adapter runs/first/adapter --maps maps{LITERAL:#}",
+        real = mpama_hub::KNOWN[0].id,
         sheet = shown(&folders.sheet),
         page = shown(&folders.page),
         clip = shown(&folders.clip),
