@@ -5,7 +5,7 @@ use super::trees::Tree;
 use crate::Label::{Anomalous, Normal};
 use crate::Layout;
 
-pub(super) const TREES: [Tree; 11] = [
+pub(super) const TREES: [Tree; 13] = [
     Tree {
         name: "ISBI",
         published: Some("ISIC"),
@@ -165,6 +165,23 @@ pub(super) const TREES: [Tree; 11] = [
         left_out: &["Br35H-Mask-RCNN", "pred"],
     },
     Tree {
+        name: "EndoTect_2020_Segmentation_Test_Dataset",
+        published: Some("Endo"),
+        open: "",
+        layout: Layout::ImagesMasks,
+        files: &[
+            ("images/0aa7.jpg", Photo),
+            ("images/1b2c.jpg", Photo),
+            ("masks/0aa7.jpg", Mask),
+            ("masks/1b2c.jpg", Mask),
+        ],
+        samples: &[
+            ("images/0aa7.jpg", Anomalous, Some("masks/0aa7.jpg")),
+            ("images/1b2c.jpg", Anomalous, Some("masks/1b2c.jpg")),
+        ],
+        left_out: &[],
+    },
+    Tree {
         name: "endo-meta",
         published: Some("Endo"),
         open: "",
@@ -221,7 +238,32 @@ pub(super) const TREES: [Tree; 11] = [
         ],
         left_out: &[],
     },
+    Tree {
+        name: "own-lines",
+        published: None,
+        open: "parts.jsonl",
+        layout: Layout::Jsonl,
+        files: &[
+            ("parts.jsonl", Text(LINES)),
+            ("photos/1.png", Photo),
+            ("photos/2.png", Photo),
+            ("photos/3.png", Photo),
+            ("truth/x.png", Mask),
+        ],
+        samples: &[
+            ("photos/1.png", Normal, None),
+            ("photos/2.png", Anomalous, Some("truth/x.png")),
+            ("photos/3.png", Normal, None),
+        ],
+        left_out: &[],
+    },
 ];
+
+const LINES: &str = r#"{"image": "photos/1.png", "label": "normal"}
+{"image": "photos/2.png", "label": 1, "mask": "truth/x.png", "category": "nut", "defect": "scratch"}
+
+{"image": "photos/3.png", "label": false, "category": "nut"}
+"#;
 
 const META: &str = r#"{"train": {}, "test": {"colon": [
     {"img_path": "polyps/1.jpg", "mask_path": "truth/1.jpg",
