@@ -6,6 +6,7 @@ use mpama_train::eval::{Cost, ExpertUse, Figures, Report, ScaleScores};
 
 use super::bars::{Bar, Row, parts, upright};
 use super::experts::{colour, css, legend};
+use super::paper::{COSTS, recognise};
 use super::text::per_cent;
 use crate::output::count;
 
@@ -37,7 +38,7 @@ pub(super) fn html(report: &Report, pool: &ExpertsConfig) -> String {
         html += &format!("<div class=\"charts\">\n{charts}</div>\n");
     }
     if let Some(cost) = &figures.cost {
-        html += &self::cost(cost);
+        html += &self::cost(cost, recognise(report).is_some());
         about.push("cost");
     }
     if html.is_empty() {
@@ -126,32 +127,51 @@ fn experts(report: &Report, figures: &Figures, pool: &ExpertsConfig) -> String {
     html
 }
 
-/// Table 7, as far as it is measured here.
-fn cost(cost: &Cost) -> String {
-    let memory = |bytes: u64| format!("{:.0}", bytes as f64 / 1e6);
-    let mut cells = vec![
-        ("images", cost.images.to_string()),
-        ("images at a time", cost.batch_size.to_string()),
-        (
-            "time per image, s",
-            format!("{:.3}", cost.seconds_per_image),
-        ),
-        ("images per s", format!("{:.2}", cost.images_per_second)),
+/// Table 7, as far as it is measured here; the paper's lines above it where the dataset is one of the paper's.
+fn cost(cost: &Cost, beside_the_paper: bool) -> String {
+    let number = |value: f64, digits: usize| format!("{value:.digits$}");
+    let mut columns = vec!["images at a time", "time per image, s", "images per s"];
+    let mut ours = vec![
+        cost.batch_size.to_string(),
+        number(cost.seconds_per_image, 3),
+        number(cost.images_per_second, 2),
     ];
-    if let Some(bytes) = cost.peak_memory {
-        cells.push(("peak memory, MB", memory(bytes)));
+    if beside_the_paper || cost.peak_memory.is_some() {
+        columns.push("peak memory, MB");
+        let memory = cost.peak_memory.map(|bytes| number(bytes as f64 / 1e6, 0));
+        ours.push(memory.unwrap_or_else(|| "–".to_owned()));
     }
-    let head: String = cells
+    let row = |name: &str, cells: &[String]| {
+        let cells: String = cells
+            .iter()
+            .map(|text| format!("<td>{text}</td>"))
+            .collect();
+        format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>")
+    };
+    let head: String = columns
         .iter()
-        .map(|(name, _)| format!("<th scope=\"col\">{name}</th>"))
+        .map(|name| format!("<th scope=\"col\">{name}</th>"))
         .collect();
-    let row: String = cells
-        .iter()
-        .map(|(_, text)| format!("<td>{text}</td>"))
-        .collect();
+    let (mut rows, mut note) = (String::new(), "");
+    if beside_the_paper {
+        for theirs in COSTS {
+            let cells = [
+                "1".to_owned(),
+                number(theirs.seconds, 3),
+                number(theirs.images_per_second, 2),
+                theirs.memory.to_string(),
+            ];
+            rows += &row(&format!("paper {}", theirs.system), &cells);
+        }
+        note = "<p class=\"notes\">The paper's: on an idle NVIDIA A100, memory of the GPU. Ours: memory of the process.</p>";
+    }
+    rows += &row(
+        &format!("here, over {}", count(cost.images, "image")),
+        &ours,
+    );
     format!(
-        "<div class=\"wide cost\"><table class=\"narrow\"><thead><tr>{head}</tr></thead>\
-         <tbody><tr>{row}</tr></tbody></table></div>\n"
+        "<div class=\"wide cost\"><table class=\"narrow\"><thead><tr><th></th>{head}</tr></thead>\
+         <tbody>{rows}</tbody></table>{note}</div>\n"
     )
 }
 
@@ -274,5 +294,15 @@ mod tests {
             "{known}"
         );
         assert!(!of(cost(None)).contains("memory"));
+        assert!(!known.contains("paper"), "{known}");
+        let beside = super::cost(&cost(None), true);
+        assert!(
+            beside.contains("<th scope=\"row\">paper MPAMA</th><td>1</td><td>0.152</td><td>6.56</td><td>3275</td>"),
+            "{beside}"
+        );
+        assert!(
+            beside.contains("<td>0.125</td><td>8.00</td><td>–</td>"),
+            "{beside}"
+        );
     }
 }

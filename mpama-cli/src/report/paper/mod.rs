@@ -3,6 +3,7 @@
 //! `figures.csv` holds Tables 1 and 2 (no category) and 9 to 20, in per cent as printed. A dataset is known
 //! by its categories, never by its folder alone: drawn or private data is not compared with anything.
 
+mod cost;
 mod known;
 mod show;
 
@@ -12,6 +13,7 @@ use mpama_datasets::catalog::{Published, plain};
 use mpama_train::eval::Report;
 use serde::{Deserialize, Serialize};
 
+pub(super) use cost::COSTS;
 pub(crate) use known::recognise;
 pub(super) use show::html;
 pub(crate) use show::lines;
