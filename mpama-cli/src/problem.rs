@@ -112,6 +112,9 @@ pub(crate) enum Mistake {
     /// Figures of another adapter.
     #[error("`{}` is a report on another adapter", shown(path))]
     OtherAdapter { path: PathBuf },
+    /// A picture that a report names and that is not beside it.
+    #[error("there is no picture `{}`, which the report names", shown(path))]
+    NoReportPicture { path: PathBuf },
     /// A file that is no picture.
     #[error("`{}` is no picture", shown(path))]
     NotPicture { path: PathBuf },

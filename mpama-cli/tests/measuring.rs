@@ -171,11 +171,13 @@ fn a_killed_evaluation_goes_on_behind_what_is_done() {
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(
-        names,
-        ["report.csv", "report.html", "report.json"],
-        "nothing is left to go on with"
-    );
+    // one defect of each category is shown
+    let pictures = (1..=5).map(|number| format!("pictures/{number}.png"));
+    let files = ["report.csv", "report.html", "report.json"].map(str::to_owned);
+    let expected: Vec<String> = pictures.chain(files).collect();
+    assert_eq!(names, expected, "nothing is left to go on with");
+    let pictures = |folder: &Path| bench::files(&folder.join("pictures"));
+    assert!(pictures(&out) == pictures(&whole));
 }
 
 #[test]

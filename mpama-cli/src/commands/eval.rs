@@ -23,7 +23,7 @@ use crate::interrupt;
 use crate::model::{self, Loaded};
 use crate::output::{Output, Record, count, shown};
 use crate::problem::Mistake;
-use crate::report::{Baseline, CURVE_POINTS, Collector, Saved};
+use crate::report::{Baseline, CURVE_POINTS, Collector, Saved, pictures};
 
 /// Measures one adapter after the other on one dataset after the other.
 pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
@@ -152,11 +152,16 @@ fn one(
     if let Some(comparison) = &compared {
         comparison.show(output)?;
     }
-    let saved = Saved::new(loaded, reports, compared)?;
-    if let Some(folder) = &args.report
-        && !leave::all(folder, &saved, loaded, &config, collected, args, output)?
-    {
-        return Ok(None);
+    let mut saved = Saved::new(loaded, reports, compared)?;
+    if let Some(folder) = &args.report {
+        if args.gallery > 0 {
+            let reports = &saved.datasets;
+            saved.pictures = pictures(folder, loaded, &config, datasets, reports, output)?;
+        }
+        if !leave::all(folder, &saved, loaded, &config, collected, args, output)? {
+            return Ok(None);
+        }
+        saved.pictures.clear(); // another file has none beside it
     }
     Ok(Some(saved))
 }

@@ -80,6 +80,9 @@ pub(super) fn of_mistake(mistake: &Mistake) -> Option<&'static str> {
         Mistake::OtherAdapter { .. } => {
             "give the report.json that `mpama eval --adapter` wrote for this very adapter"
         }
+        Mistake::NoReportPicture { .. } => {
+            "keep the folder `pictures` beside report.json, or say `--no-pictures`"
+        }
         Mistake::NotPicture { .. } => "give a png, jpg or webp file",
         Mistake::Unasked => "look at `--dry-run`, then say `--yes`",
         _ => return None,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::compare::Comparison;
 use super::paper::Beside;
+use super::pictures::Pictured;
 use crate::files;
 use crate::metric::METRICS;
 use crate::model::{Loaded, device_name};
@@ -37,6 +38,9 @@ pub(crate) struct Saved {
     /// The differences to another report, if one was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) comparison: Option<Comparison>,
+    /// A few defects as pictures beside this file.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) pictures: Vec<Pictured>,
 }
 
 impl Saved {
@@ -54,6 +58,7 @@ impl Saved {
             paper: datasets.iter().filter_map(Beside::of).collect(),
             datasets,
             comparison,
+            pictures: Vec::new(),
         })
     }
 

@@ -1,8 +1,8 @@
 //! What an evaluation leaves behind. `file` has `report.json` and `report.csv`, `compare` two reports
-//! subtracted, `paper` the paper's own figures.
+//! subtracted, `paper` the paper's own figures, `pictures` a few defects for a model card.
 //!
 //! `report.html` is one page that needs nothing else, to read, print and pass on: `gallery` keeps the images
-//! worth a look while a dataset is measured, `tile` draws them with the map of their `experts`, `chart`, `bars`
+//! worth a look while a dataset is measured, `pair` draws photo and heatmap, `tile` the map of their `experts` too, `chart`, `bars`
 //! and `table` draw the metrics and `figures` what the paper's figures show; `page` puts all in order. No part of the page asks for anything from outside, and nothing in it runs.
 
 mod bars;
@@ -13,7 +13,9 @@ mod figures;
 mod file;
 mod gallery;
 mod page;
+mod pair;
 pub(crate) mod paper;
+mod pictures;
 mod table;
 mod text;
 mod tile;
@@ -24,9 +26,11 @@ use mpama_train::eval::{EvalConfig, Report};
 pub(crate) use compare::{Baseline, Comparison};
 pub(crate) use file::{Saved, table};
 pub(crate) use gallery::Collector;
+pub(crate) use pictures::{Pictured, pictures};
 
 use self::page::{Page, Section};
-use self::tile::{Reading, tile};
+use self::pair::Reading;
+use self::tile::tile;
 use crate::interrupt;
 use crate::model::{Loaded, device_name};
 use crate::output::{Output, count};

@@ -5,28 +5,19 @@ use std::fmt::Write;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
-use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use mpama_core::config::ExpertsConfig;
-use mpama_core::preprocess::{ImageError, Mask, Orientation, Picture};
+use mpama_core::preprocess::ImageError;
 use mpama_datasets::Label;
 
 use super::gallery::{Candidate, Case};
+use super::pair::{Pair, Reading};
 use super::text::{data_uri, escaped};
-use crate::heatmap;
 
 /// Longer side of a thumbnail, in pixels.
 pub(super) const THUMBNAIL: usize = 192;
 /// Of JPEG, 1 to 100.
 const QUALITY: u8 = 82;
-
-/// How the pictures are read: as the evaluation read them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    pub(super) orientation: Orientation,
-    /// Mask values above it are anomalous.
-    pub(super) mask_threshold: u8,
-}
 
 /// The tile of `case`; `number` is unique on the page. A file that cannot be read any more leaves a
 /// tile without pictures, which says so.
@@ -79,14 +70,11 @@ pub(super) fn tile(
     ))
 }
 
-/// What a tile shows, all of the photo's proportions.
+/// What a tile shows.
 struct Pictures {
-    photo: RgbImage,
-    heat: RgbImage,
+    pair: Pair,
     /// A pixel for each patch.
     experts: Option<RgbImage>,
-    /// Path data around the defect, empty where there is none.
-    outline: String,
 }
 
 impl Pictures {
@@ -95,45 +83,24 @@ impl Pictures {
         reading: Reading,
         pool: &ExpertsConfig,
     ) -> Result<Self, ImageError> {
-        let Candidate {
-            sample,
-            map,
-            experts,
-            ..
-        } = candidate;
-        let picture = Picture::open(&sample.image, reading.orientation)?;
-        let (width, height) = fitted(picture.width, picture.height);
-        let photo = RgbImage::from_raw(
-            picture.width as u32,
-            picture.height as u32,
-            picture.to_rgb(),
-        )
-        .unwrap_or_default(); // `to_rgb` fills the picture
-        let photo = imageops::resize(&photo, width as u32, height as u32, FilterType::Triangle);
-        let map = map.resized(height, width);
-        let heat = heatmap::heatmap(&map.values, width as u32, height as u32);
-        let outline = match &sample.mask {
-            None => String::new(),
-            Some(path) => {
-                let mask = Mask::open(path, reading.mask_threshold)?;
-                let (rows, columns) = (mask.height, mask.width);
-                let small = shrunk(&mask.resized(rows, columns), columns, width, height);
-                outline(&small, width, height)
-            }
-        };
+        let experts = candidate.experts.as_ref();
         Ok(Self {
-            photo,
-            heat,
-            experts: experts.as_ref().map(|experts| experts.picture(pool)),
-            outline,
+            pair: Pair::read(&candidate.sample, &candidate.map, reading, THUMBNAIL)?,
+            experts: experts.map(|experts| experts.picture(pool)),
         })
     }
 
     fn html(&self, number: usize, name: &str) -> anyhow::Result<String> {
-        let (width, height) = self.photo.dimensions();
+        let Pair {
+            photo,
+            heat,
+            defect,
+        } = &self.pair;
+        let (width, height) = photo.dimensions();
+        let outline = outline(defect, width as usize, height as usize);
         let mut parts = vec![
-            ("photo", data_uri("image/jpeg", &jpeg(&self.photo)?)),
-            ("heatmap", data_uri("image/jpeg", &jpeg(&self.heat)?)),
+            ("photo", data_uri("image/jpeg", &jpeg(photo)?)),
+            ("heatmap", data_uri("image/jpeg", &jpeg(heat)?)),
         ];
         if let Some(experts) = &self.experts {
             parts.push(("experts", data_uri("image/png", &png(experts)?)));
@@ -148,9 +115,9 @@ impl Pictures {
                 "<div><img class=\"{part}\" loading=\"lazy\" decoding=\"async\" width=\"{width}\" \
                  height=\"{height}\" alt=\"{part} of {name}\" src=\"{picture}\">",
             );
-            if !self.outline.is_empty() {
+            if !outline.is_empty() {
                 let path = match part {
-                    "photo" => format!("<path id=\"t{number}\" d=\"{}\"/>", self.outline),
+                    "photo" => format!("<path id=\"t{number}\" d=\"{outline}\"/>"),
                     _ => format!("<use href=\"#t{number}\"/>"),
                 };
                 let _ = write!(
@@ -164,34 +131,12 @@ impl Pictures {
     }
 }
 
-/// The size of a thumbnail of the same proportions; a small picture keeps its size.
-fn fitted(width: usize, height: usize) -> (usize, usize) {
-    let longer = width.max(height).max(1);
-    let side = |length: usize| match longer > THUMBNAIL {
-        true => ((length * THUMBNAIL + longer / 2) / longer).max(1),
-        false => length,
-    };
-    (side(width), side(height))
-}
-
-/// A mask of fewer pixels, each set if any of those below it is: the smallest defect stays. `mask`
-/// is row-major with `columns` columns.
-fn shrunk(mask: &[u8], columns: usize, width: usize, height: usize) -> Vec<bool> {
-    let rows = mask.len() / columns.max(1);
-    let mut small = vec![false; width * height];
-    for (y, row) in mask.chunks(columns.max(1)).enumerate() {
-        for (x, _) in row.iter().enumerate().filter(|(_, m)| **m > 0) {
-            small[y * height / rows * width + x * width / columns] = true;
-        }
-    }
-    small
-}
-
-/// The borders of a mask as path data: every run of pixel edges between inside and outside.
+/// The borders of a mask as path data: every run of pixel edges between inside and outside. Empty without a
+/// mask.
 fn outline(mask: &[bool], width: usize, height: usize) -> String {
     let inside = |x: usize, y: usize| {
         // beyond the left and upper border the coordinates wrap round to large ones
-        x < width && y < height && mask[y * width + x]
+        x < width && y < height && mask.get(y * width + x) == Some(&true)
     };
     let mut path = String::new();
     for y in 0..=height {
@@ -255,10 +200,12 @@ mod tests {
     fn a_map_of_experts_is_there_only_with_experts() {
         let picture = RgbImage::new(4, 2);
         let mut pictures = Pictures {
-            photo: picture.clone(),
-            heat: picture.clone(),
+            pair: Pair {
+                photo: picture.clone(),
+                heat: picture.clone(),
+                defect: (0..8).map(|pixel| pixel == 1).collect(),
+            },
             experts: None,
-            outline: "M0 0h1".to_owned(),
         };
         let count = |pictures: &Pictures| {
             let html = pictures.html(7, "x").unwrap_or_default();
@@ -270,27 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn thumbnails_keep_their_proportions() {
-        assert_eq!(fitted(900, 900), (192, 192));
-        assert_eq!(fitted(1000, 500), (192, 96));
-        assert_eq!(fitted(5000, 1), (192, 1));
-        assert_eq!(fitted(60, 48), (60, 48));
-    }
-
-    #[test]
-    fn a_speck_survives_shrinking() {
-        let mut mask = vec![0; 1000 * 600];
-        mask[599 * 1000 + 999] = 1;
-        let small = shrunk(&mask, 1000, 192, 115);
-        let set: Vec<usize> = (0..small.len()).filter(|i| small[*i]).collect();
-        assert_eq!(set, [192 * 115 - 1]);
-    }
-
-    #[test]
     fn an_outline_goes_around() {
         let mask = [false, true, true, false, false, false];
         assert_eq!(outline(&mask, 3, 2), "M1 0h2M1 1h2M1 0v1M3 0v1");
         assert_eq!(outline(&[true], 1, 1), "M0 0h1M0 1h1M0 0v1M1 0v1");
         assert_eq!(outline(&[false; 6], 3, 2), "");
+        assert_eq!(outline(&[], 3, 2), "");
     }
 }

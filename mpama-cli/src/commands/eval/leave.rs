@@ -27,6 +27,10 @@ pub(super) fn all(
     };
     saved.write(&folder.join("report.json"))?;
     said("report.json");
+    if let Some(first) = saved.pictures.first() {
+        let (first, all) = (folder.join(&first.file), saved.pictures.len());
+        output.note(format_args!("Wrote {} to {all}.png", shown(&first)));
+    }
     files::write_whole(&folder.join("report.csv"), &report::table(&saved.datasets)?)?;
     said("report.csv");
     let (reports, comparison) = (&saved.datasets, saved.comparison.as_ref());
