@@ -7,64 +7,14 @@ mod bench;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use bench::{Ran, clip, dataset, mpama, photo, save, text, training};
-use mpama_tests::hub_server::{Access, Fault, HubServer};
+use bench::ground::Ground;
+use bench::{Ran, dataset, photo, save, text, training};
+use mpama_tests::hub_server::{Access, Fault};
 use tempfile::TempDir;
-
-/// A Hub with the tiny CLIP, and a home of Hugging Face's tools.
-struct Ground {
-    server: HubServer,
-    home: TempDir,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let server = HubServer::start().unwrap();
-        server
-            .state()
-            .users
-            .insert("hf_secret".to_owned(), "me".to_owned());
-        let files: Vec<(String, Vec<u8>)> = fs::read_dir(clip())
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .filter(|entry| entry.file_type().unwrap().is_file())
-            .map(|entry| {
-                let name = entry.file_name().into_string().unwrap();
-                (name, fs::read(entry.path()).unwrap())
-            })
-            .collect();
-        let files: Vec<_> = files.iter().map(|(n, b)| (n.as_str(), &b[..])).collect();
-        server.model("lab/tiny", &files);
-        Self {
-            server,
-            home: TempDir::new().unwrap(),
-        }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = mpama();
-        command.env("HF_ENDPOINT", self.server.endpoint());
-        command.env("HF_HOME", self.home.path()).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
-    }
-
-    fn run_as_me(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.command(arguments);
-        Ran::of(command.env("HF_TOKEN", "hf_secret").output().unwrap())
-    }
-
-    fn requests(&self) -> usize {
-        self.server.state().seen.len()
-    }
-}
 
 #[test]
 fn an_id_is_as_good_as_a_folder_from_training_to_a_strangers_machine() {

@@ -22,7 +22,9 @@ pub struct Card<'a> {
     pub results: &'a [Measured],
     /// Under which terms the data is published that it was trained and measured on.
     pub data: &'a [Licence],
-    /// Pictures that are published with it.
+    /// Defects of those datasets, taken by rank: photo and heatmap side by side.
+    pub examples: &'a [Picture],
+    /// Other pictures that are published with it.
     pub pictures: &'a [Picture],
 }
 
@@ -124,8 +126,8 @@ impl Card<'_> {
              images of, and shows where they are.\n",
             self.method, base.id
         )?;
-        for picture in self.pictures {
-            writeln!(text, "![{}]({})\n", picture.shows, picture.file)?;
+        for Picture { file, shows } in self.pictures {
+            writeln!(text, "![{}]({file})\n", plain(shows))?;
         }
         writeln!(text, "## Use it\n")?;
         writeln!(
@@ -194,6 +196,7 @@ impl Card<'_> {
             )?,
         }
         self.measured(text)?;
+        self.seen(text)?;
         writeln!(text, "## Limits\n")?;
         writeln!(
             text,
@@ -218,6 +221,25 @@ impl Card<'_> {
             for Licence { dataset, terms } in self.data {
                 writeln!(text, "- {dataset}: {terms}")?;
             }
+        }
+        Ok(())
+    }
+
+    fn seen(&self, text: &mut String) -> std::fmt::Result {
+        if self.examples.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            text,
+            "## What it sees\n\nDefects taken by rank, not for looks: those of a category are sorted by score \
+             and parted evenly, and the middle one of each part is shown; of more than six categories, six \
+             spread evenly over their names. On the left the photo. On the right its heatmap, from dark \
+             violet (anomaly probability 0) over red to pale yellow (1), with the true defect outlined where \
+             it is known.\n"
+        )?;
+        for Picture { file, shows } in self.examples {
+            let shows = plain(shows);
+            writeln!(text, "![{shows}]({file})\n\n{shows}\n")?;
         }
         Ok(())
     }
@@ -247,6 +269,23 @@ impl Card<'_> {
     }
 }
 
+/// A text as Markdown has it: no character is markup, and all is on one line.
+fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => safe.push(' '),
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            c if c.is_ascii_punctuation() && !matches!(c, '.' | ',' | '-' | ':' | '/') => {
+                safe.extend(['\\', c]);
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
 /// A text as YAML has it: quoted as JSON does, which is YAML too, unless it can only be a plain text.
 fn yaml(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
@@ -263,6 +302,14 @@ fn yaml(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_no_markup() {
+        assert_eq!(
+            plain("a_b](x)\n<img> & `c`, 1.5"),
+            "a\\_b\\]\\(x\\) &lt;img\\> &amp; \\`c\\`, 1.5"
+        );
+    }
 
     #[test]
     fn texts_stay_texts_in_yaml() {

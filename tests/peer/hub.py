@@ -79,12 +79,17 @@ def check(work):
 
     # What we push, Python downloads.
     mpama("datasets", "synth", "--out", work / "drawn", "--size", 64, "--good", 2, "--defective", 4, "--categories", "bolt,leather")
-    mpama("eval", "--data", work / "drawn", "--save", work / "report.json")
-    push = ["push", DEMO / "demo-adapter", "me/adapter", "--yes", "--license", "apache-2.0", "--report", work / "report.json"]
+    report = work / "report"
+    mpama("eval", "--data", work / "drawn", "--report", report)
+    push = ["push", DEMO / "demo-adapter", "me/adapter", "--yes", "--license", "apache-2.0", "--report", report / "report.json"]
     url = mpama(*push).strip()
     fetched = Path(hub.snapshot_download("me/adapter", cache_dir=work / "python"))
     for name in ["adapter_config.json", "adapter_model.safetensors"]:
         equal(DEMO / "demo-adapter" / name, fetched / name)
+    pictures = [picture["file"] for picture in json.loads((report / "report.json").read_text())["pictures"]]
+    assert len(pictures) == 6, pictures
+    for picture in pictures:
+        equal(report / picture, fetched / picture)
     assert json.loads(mpama(*push, "--json"))["unchanged"]
     print("ok  mpama push -> server -> python, and a second push changes nothing:", url)
 
@@ -93,6 +98,7 @@ def check(work):
     assert card.data.base_model_relation == "adapter" and card.data.license == "apache-2.0"
     results = card.data.eval_results
     assert {(r.dataset_name, r.metric_type) for r in results} >= {("drawn", "auroc"), ("drawn", "aupro")}, results
+    assert all(f"]({picture})" in card.text for picture in pictures), card.text
     again = hub.ModelCard(f"---\n{card.data.to_yaml()}\n---\n{card.text}")
     assert again.data.to_dict() == card.data.to_dict()
     print("ok  the card's metadata reads, and survives a round trip through YAML:\n")

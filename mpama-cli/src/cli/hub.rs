@@ -44,9 +44,14 @@ pub(crate) struct Push {
     #[arg(short, long)]
     pub(crate) yes: bool,
 
-    /// Put the figures of this report.json of `mpama eval` on the model card
+    /// Put the figures of this report.json of `mpama eval --report` on the model card, and the pictures
+    /// beside it: up to six defects, photo and heatmap
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
+
+    /// Publish no picture of the report: its photos stay here
+    #[arg(long, requires = "report")]
+    pub(crate) no_pictures: bool,
 
     /// Publish this picture with it, a heatmap of `mpama predict --maps --overlay` say; may be repeated
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

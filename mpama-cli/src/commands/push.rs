@@ -17,18 +17,30 @@ use crate::interrupt;
 use crate::metric::METRICS;
 use crate::output::{LITERAL, Output, shown, snake_case};
 use crate::problem::Mistake;
-use crate::report::Saved;
+use crate::report::{Pictured, Saved};
 
 /// Shows what would be published, asks, publishes.
 pub(crate) fn run(args: &Push, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
     let folder = adapter_folder(&args.folder)?;
     // Read whole: what others could not load is not published.
     let adapter = Adapter::load(&folder, &Device::Cpu)?;
+    let mut pictures = Pictures::default();
     let (results, data) = match &args.report {
-        Some(file) => measured(file, &adapter.config, args)?,
+        Some(file) => {
+            let report = report_on(&adapter.config, file)?;
+            if !args.no_pictures {
+                pictures.take(&report.pictures, file)?;
+            }
+            measured(&report, &adapter.config, args)
+        }
         None => (Vec::new(), licences(&adapter.config, &[])),
     };
-    let (pictures, mut files) = pictures(&args.picture)?;
+    pictures.add(&args.picture)?;
+    let Pictures {
+        examples,
+        others,
+        mut files,
+    } = pictures;
     let card = Card {
         id: &args.id,
         config: &adapter.config,
@@ -36,7 +48,8 @@ pub(crate) fn run(args: &Push, global: &Global, output: &Output) -> anyhow::Resu
         licence: args.license.as_deref(),
         results: &results,
         data: &data,
-        pictures: &pictures,
+        examples: &examples,
+        pictures: &others,
     };
     let card = card.text();
     for name in ["adapter_config.json", "adapter_model.safetensors"] {
@@ -125,12 +138,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Mistake> {
     fs::read(path).map_err(|error| Mistake::file("read", path, error))
 }
 
-/// The figures of a report, and the terms of the data behind them.
-fn measured(
-    file: &Path,
-    config: &AdapterConfig,
-    args: &Push,
-) -> anyhow::Result<(Vec<Measured>, Vec<Licence>)> {
+/// A report, if it is on this very adapter.
+fn report_on(config: &AdapterConfig, file: &Path) -> anyhow::Result<Saved> {
     let report = Saved::read(file)?;
     if report.adapter_config != snake_case(serde_json::to_value(config)?) {
         return Err(Mistake::OtherAdapter {
@@ -138,6 +147,11 @@ fn measured(
         }
         .into());
     }
+    Ok(report)
+}
+
+/// The figures of a report, and the terms of the data behind them.
+fn measured(report: &Saved, config: &AdapterConfig, args: &Push) -> (Vec<Measured>, Vec<Licence>) {
     let results: Vec<Measured> = report
         .datasets
         .iter()
@@ -166,7 +180,7 @@ fn measured(
         .collect();
     let names: Vec<&str> = results.iter().map(|m| m.dataset.as_str()).collect();
     let data = licences(config, &names);
-    Ok((results, data))
+    (results, data)
 }
 
 /// The terms of the datasets of the catalogue that an adapter was trained or measured on.
@@ -189,23 +203,55 @@ fn licences(config: &AdapterConfig, measured: &[&str]) -> Vec<Licence> {
 }
 
 /// Pictures under `pictures/`, numbered: names on this machine stay here.
-#[expect(clippy::type_complexity, reason = "two columns of one list")]
-fn pictures(paths: &[PathBuf]) -> anyhow::Result<(Vec<Picture>, Vec<(String, Vec<u8>)>)> {
-    let mut columns = (Vec::new(), Vec::new());
-    for (number, path) in paths.iter().enumerate() {
-        let bytes = read(path)?;
+#[derive(Default)]
+struct Pictures {
+    /// Those of the report.
+    examples: Vec<Picture>,
+    /// Those that were given one by one.
+    others: Vec<Picture>,
+    /// Name and bytes of all.
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Pictures {
+    /// Takes those of the report that was read from `report`.
+    fn take(&mut self, pictured: &[Pictured], report: &Path) -> Result<(), Mistake> {
+        for one in pictured {
+            let file = self.file(Path::new(&one.file), one.read(report)?)?;
+            let Pictured {
+                dataset,
+                category,
+                defect,
+                score,
+                ..
+            } = one;
+            let shows = format!("{dataset}, {category}, {defect}: score {score:.3}");
+            self.examples.push(Picture { file, shows });
+        }
+        Ok(())
+    }
+
+    /// Adds those at `paths`.
+    fn add(&mut self, paths: &[PathBuf]) -> Result<(), Mistake> {
+        for path in paths {
+            let file = self.file(path, read(path)?)?;
+            let shows = format!("Picture {}", self.files.len());
+            self.others.push(Picture { file, shows });
+        }
+        Ok(())
+    }
+
+    /// The name of one more; `path` is for the error if it is none.
+    fn file(&mut self, path: &Path, bytes: Vec<u8>) -> Result<String, Mistake> {
         let format = image::guess_format(&bytes).ok();
         let ending = format.and_then(|format| format.extensions_str().first());
-        let ending = ending.ok_or_else(|| Mistake::NotPicture { path: path.clone() })?;
-        let file = format!("pictures/{}.{ending}", number + 1);
-        let shows = format!("Picture {}", number + 1);
-        columns.0.push(Picture {
-            file: file.clone(),
-            shows,
-        });
-        columns.1.push((file, bytes));
+        let ending = ending.ok_or_else(|| Mistake::NotPicture {
+            path: path.to_owned(),
+        })?;
+        let file = format!("pictures/{}.{ending}", self.files.len() + 1);
+        self.files.push((file.clone(), bytes));
+        Ok(file)
     }
-    Ok(columns)
 }
 
 /// Asks, if there is somebody to ask.
