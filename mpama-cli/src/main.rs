@@ -17,6 +17,7 @@ mod model;
 mod output;
 mod problem;
 mod progress;
+mod python;
 #[cfg(test)]
 mod reference;
 mod report;

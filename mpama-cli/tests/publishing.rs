@@ -50,6 +50,7 @@ fn a_report_brings_figures_and_pictures_in_the_same_commit() {
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
+        "detect.py",
     ];
     let expected: Vec<String> = expected
         .map(str::to_owned)
@@ -83,7 +84,7 @@ fn a_report_brings_figures_and_pictures_in_the_same_commit() {
         assert!(photo.enumerate_pixels().all(same), "{caption}");
     }
     assert!(card.contains("![Picture 6](pictures/6.png)"), "{card}");
-    assert!(card.contains("## Results"));
+    assert!(card.contains("## Results") && card.contains("from detect import detect"));
 }
 
 /// The number of the image that picture `rank` of the report is of: scores are not equal here.

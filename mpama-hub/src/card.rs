@@ -26,6 +26,8 @@ pub struct Card<'a> {
     pub examples: &'a [Picture],
     /// Other pictures that are published with it.
     pub pictures: &'a [Picture],
+    /// The script beside it that scores images in PyTorch, if there is one that can.
+    pub script: Option<&'a str>,
 }
 
 /// The figures on one dataset.
@@ -138,6 +140,7 @@ impl Card<'_> {
             text,
             "fetches this adapter and its backbone, writes a heatmap and prints a score between 0 and 1.\n"
         )?;
+        self.python(text)?;
         writeln!(text, "## What it is\n\n| | |\n|---|---|")?;
         writeln!(text, "| Backbone | `{}` |", base.id)?;
         if let Some(revision) = &base.revision {
@@ -223,6 +226,44 @@ impl Card<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How a program in Python scores an image: `tests/peer/card.py` runs what is written here.
+    fn python(&self, text: &mut String) -> std::fmt::Result {
+        let Some(script) = self.script else {
+            return Ok(());
+        };
+        let (id, base) = (self.id, &self.config.base_model);
+        let module = script.trim_end_matches(".py");
+        let quoted = |text: &str| Value::from(text).to_string(); // as JSON and Python agree on
+        let clip = match (base.id.parse::<ModelId>(), &base.revision) {
+            (Ok(_), Some(at)) => format!("{}, revision={}", quoted(&base.id), quoted(at)),
+            (Ok(_), None) => quoted(&base.id),
+            (Err(_), _) => quoted(&format!("path/to/{}", base.id)),
+        };
+        writeln!(
+            text,
+            "From Python, without `mpama`: `{script}` beside this card has the same maths in PyTorch, for the \
+             image's score and for the map.\n\n\
+             ```python\n\
+             # pip install huggingface_hub numpy pillow safetensors torch transformers\n\
+             import sys\n\
+             \n\
+             from huggingface_hub import snapshot_download\n\
+             from PIL import Image\n\
+             from transformers import CLIPModel\n\
+             \n\
+             adapter = snapshot_download(\"{id}\", allow_patterns=[\"adapter_*\", \"{script}\"])\n\
+             sys.path.insert(0, adapter)  # runs code of this repository: a hundred lines, read them first\n\
+             from {module} import detect\n\
+             \n\
+             clip = CLIPModel.from_pretrained({clip}).float().eval()\n\
+             score, heatmap = detect(clip, Image.open(\"photo.png\"))\n\
+             print(f\"{{score:.6f}}\")  # between 0 and 1, as `mpama predict` has it\n\
+             print(heatmap.shape, heatmap.max())  # anomaly probabilities at the network's size\n\
+             ```\n\n\
+             It does not check that the backbone is the right one: take the one below.\n"
+        )
     }
 
     fn seen(&self, text: &mut String) -> std::fmt::Result {

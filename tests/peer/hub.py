@@ -86,6 +86,7 @@ def check(work):
     fetched = Path(hub.snapshot_download("me/adapter", cache_dir=work / "python"))
     for name in ["adapter_config.json", "adapter_model.safetensors"]:
         equal(DEMO / "demo-adapter" / name, fetched / name)
+    equal(DEMO / "export/detect.py", fetched / "detect.py")
     pictures = [picture["file"] for picture in json.loads((report / "report.json").read_text())["pictures"]]
     assert len(pictures) == 6, pictures
     for picture in pictures:

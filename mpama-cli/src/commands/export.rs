@@ -4,7 +4,6 @@ use std::fs;
 
 use candle_core::Device;
 use mpama_core::Adapter;
-use mpama_core::config::{Border, EvenWindows, Maximum, Upsampling};
 use serde_json::json;
 
 use super::Outcome;
@@ -13,9 +12,7 @@ use crate::files::{ending, write_whole};
 use crate::hub;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
-
-/// The one source of the example: what is written is what was compared with our own scores.
-const SCRIPT: (&str, &str) = ("detect.py", include_str!("../../assets/export/detect.py"));
+use crate::python;
 
 /// Writes the adapter and the script.
 pub(crate) fn run(args: &Export, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
@@ -25,15 +22,7 @@ pub(crate) fn run(args: &Export, global: &Global, output: &Output) -> anyhow::Re
     }
     let from = hub::place("adapter", from, global, output)?;
     let adapter = Adapter::load(&from.folder, &Device::Cpu)?;
-    let (perception, score) = (
-        &adapter.config.model.perception,
-        &adapter.config.model.score,
-    );
-    let known = perception.border == Border::default()
-        && perception.even == EvenWindows::default()
-        && perception.upsampling == Upsampling::default()
-        && score.maximum == Maximum::default();
-    if !known {
+    if !python::knows(&adapter.config) {
         output.warn(
             "the adapter has other windows or another maximum than the default, which detect.py does not \
              know: its scores will differ",
@@ -42,7 +31,7 @@ pub(crate) fn run(args: &Export, global: &Global, output: &Output) -> anyhow::Re
     // Beside its place first: the folder is whole or not there.
     let part = ending(out, &format!(".{}.part", std::process::id()));
     adapter.save(&part)?;
-    let (name, text) = SCRIPT;
+    let (name, text) = python::SCRIPT;
     write_whole(&part.join(name), text.as_bytes())?;
     fs::rename(&part, out).map_err(|error| Mistake::file("create", out, error))?;
 

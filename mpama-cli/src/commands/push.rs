@@ -17,6 +17,7 @@ use crate::interrupt;
 use crate::metric::METRICS;
 use crate::output::{LITERAL, Output, shown, snake_case};
 use crate::problem::Mistake;
+use crate::python;
 use crate::report::{Pictured, Saved};
 
 /// Shows what would be published, asks, publishes.
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Push, global: &Global, output: &Output) -> anyhow::Resu
         others,
         mut files,
     } = pictures;
+    let script = python::knows(&adapter.config).then_some(python::SCRIPT);
     let card = Card {
         id: &args.id,
         config: &adapter.config,
@@ -50,8 +52,10 @@ pub(crate) fn run(args: &Push, global: &Global, output: &Output) -> anyhow::Resu
         data: &data,
         examples: &examples,
         pictures: &others,
+        script: script.map(|(name, _)| name),
     };
     let card = card.text();
+    files.extend(script.map(|(name, text)| (name.to_owned(), text.into())));
     for name in ["adapter_config.json", "adapter_model.safetensors"] {
         files.push((name.to_owned(), read(&folder.join(name))?));
     }
