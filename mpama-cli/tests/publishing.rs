@@ -1,14 +1,19 @@
-//! `mpama push`: what is published.
+//! `mpama push`: what is published, and that it is published once, whenever the process is killed.
 
 #![allow(clippy::unwrap_used)]
 
 mod bench;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use bench::ground::Ground;
 use bench::{adapter, clip, dataset, mpama, text};
+use mpama_tests::hub_server::Fault;
 use tempfile::TempDir;
 
 /// A report on the adapter of all tests.
@@ -125,4 +130,128 @@ fn photos_stay_here_if_asked_to_or_if_there_are_none() {
     assert!(!without.with_file_name("pictures").exists());
     let plan = push(&without, &[]).code(0);
     assert!(plan.stdout.contains("## Results") && !plan.stdout.contains("## What it sees"));
+}
+
+struct Killed<'a> {
+    ground: &'a Ground,
+    adapter: String,
+    /// A large file, whose upload takes a while.
+    picture: String,
+}
+
+impl Killed<'_> {
+    fn arguments(&self) -> [&str; 6] {
+        let push = ["push", &self.adapter, "me/adapter", "--yes"];
+        [
+            push[0],
+            push[1],
+            push[2],
+            push[3],
+            "--picture",
+            &self.picture,
+        ]
+    }
+
+    /// Starts a push, waits until `is_due`, and kills it.
+    fn once(&self, is_due: impl Fn() -> bool) {
+        let mut push = self.ground.command(&self.arguments());
+        push.env("HF_TOKEN", "hf_secret");
+        let push = push.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut push: Child = push.spawn().unwrap();
+        let started = Instant::now();
+        while !is_due() {
+            assert!(started.elapsed() < Duration::from_secs(60));
+            assert!(push.try_wait().unwrap().is_none(), "it ended by itself");
+            sleep(Duration::from_millis(2));
+        }
+        push.kill().unwrap();
+        push.wait().unwrap();
+    }
+
+    /// Pushes again; whether the Hub had everything already.
+    fn again(&self) -> bool {
+        let arguments = [&self.arguments()[..], &["--json"]].concat();
+        let done = self.ground.run_as_me(&arguments).code(0);
+        let (names, commits) = published(self.ground);
+        // the first commit is the Hub's own
+        assert_eq!((names.len(), commits), (6, 2), "{names:?}");
+        let told = done.stderr.contains("has these very files already");
+        let unchanged = done.records()[0]["unchanged"] == true;
+        assert_eq!(told, unchanged);
+        unchanged
+    }
+}
+
+/// Twelve megabytes that begin as a PNG does.
+fn large(folder: &Path) -> String {
+    let path = folder.join("large.png");
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(b"\x89PNG\r\n\x1a\n").unwrap();
+    let noise = (0..12_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8);
+    file.write_all(&noise.collect::<Vec<u8>>()).unwrap();
+    text(&path)
+}
+
+#[test]
+fn a_push_that_is_killed_before_its_commit_is_made_by_the_next() {
+    let folder = TempDir::new().unwrap();
+    let picture = large(folder.path());
+    for stage in ["repos/create", "/revision/", "/tree/", "/preupload/"] {
+        let ground = Ground::new();
+        let late = Fault::Late(Duration::from_secs(3));
+        ground.server.fault(stage, late);
+        let killed = Killed {
+            ground: &ground,
+            adapter: adapter(),
+            picture: picture.clone(),
+        };
+        killed.once(|| ground.server.has_seen(stage));
+        assert!(!killed.again(), "{stage}");
+        assert!(killed.again(), "{stage}");
+    }
+    // in the middle of the upload
+    let ground = Ground::new();
+    let sip = Fault::Sip(100_000, Duration::from_millis(10));
+    ground.server.fault("/commit/", sip);
+    let killed = Killed {
+        ground: &ground,
+        adapter: adapter(),
+        picture,
+    };
+    killed.once(|| {
+        let state = ground.server.state();
+        let commit = state
+            .seen
+            .iter()
+            .find(|seen| seen.path.contains("/commit/"));
+        commit.is_some_and(|commit| commit.received > 1_000_000)
+    });
+    sleep(Duration::from_secs(1)); // what had left the process may still come
+    assert_eq!(
+        ground.server.state().repositories["me/adapter"]
+            .commits
+            .len(),
+        1
+    );
+    assert!(!killed.again());
+    assert!(killed.again());
+}
+
+#[test]
+fn a_push_that_is_killed_after_its_commit_leaves_nothing_to_do() {
+    let (ground, folder) = (Ground::new(), TempDir::new().unwrap());
+    ground
+        .server
+        .fault("/commit/", Fault::Late(Duration::from_secs(3)));
+    let killed = Killed {
+        ground: &ground,
+        adapter: adapter(),
+        picture: large(folder.path()),
+    };
+    killed.once(|| {
+        let state = ground.server.state();
+        let repository = state.repositories.get("me/adapter");
+        repository.is_some_and(|repository| repository.commits.len() == 2)
+    });
+    assert!(killed.again());
 }

@@ -8,6 +8,7 @@ use crate::download::is_same;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::id::ModelId;
+use crate::remote::{Found, Remote};
 
 /// What is to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,27 +54,24 @@ impl Hub {
         let id = &publication.id;
         let name = format!("{}/{}", id.owner(), id.name());
         let url = format!("{}/{name}", self.settings().endpoint);
+        let published = |commit, unchanged| Published {
+            commit,
+            url,
+            unchanged,
+        };
         let created = remote.ask(id, "write to", stop, || {
             let create = remote.api.create_repository().repo_id(&name);
             let create = create.repo_type(RepoTypeModel).exist_ok(true);
             create.private(publication.private).send()
         })?;
-        let (Some(_), Some(found)) = (created, remote.find(id, stop)?) else {
+        if created.is_none() {
+            return Ok(None);
+        }
+        let Some((parent, unchanged)) = has(remote, publication, stop)? else {
             return Ok(None);
         };
-        let Some(listed) = remote.list(id, &found.commit, stop)? else {
-            return Ok(None);
-        };
-        let unchanged = publication.files.iter().all(|(name, bytes)| {
-            let file = listed.iter().find(|file| file.name == *name);
-            file.is_some_and(|file| is_same(file, bytes))
-        });
         if unchanged {
-            return Ok(Some(Published {
-                commit: found.commit,
-                url,
-                unchanged,
-            }));
+            return Ok(Some(published(parent, true)));
         }
         let repository = remote.api.model(id.owner(), id.name());
         let add =
@@ -82,20 +80,46 @@ impl Hub {
             let commit = repository.create_commit();
             let commit = commit.operations(publication.files.iter().map(add).collect());
             // With its parent named, a commit that is sent twice is made once.
-            let commit = commit.parent_commit(&found.commit);
+            let commit = commit.parent_commit(&parent);
             commit.commit_message(&publication.message).send()
-        })?;
-        let Some(committed) = committed else {
-            return Ok(None);
+        });
+        let committed = match committed {
+            Ok(Some(committed)) => committed,
+            Ok(None) => return Ok(None),
+            // Sent twice, because the answer to the first time was lost? Then it is our own.
+            Err(Error::Conflict { id }) => {
+                return match has(remote, publication, stop)? {
+                    Some((commit, true)) => Ok(Some(published(commit, false))),
+                    Some((_, false)) => Err(Error::Conflict { id }),
+                    None => Ok(None),
+                };
+            }
+            Err(error) => return Err(error),
         };
         let commit = committed.commit_oid.ok_or_else(|| Error::Answer {
             about: format!("the commit to `{id}`"),
             reason: "it names no commit".to_owned(),
         })?;
-        Ok(Some(Published {
-            commit,
-            url,
-            unchanged,
-        }))
+        Ok(Some(published(commit, false)))
     }
+}
+
+/// The newest commit, and whether it has these very files; `None` if stopped.
+fn has(
+    remote: &Remote,
+    publication: &Publication,
+    stop: &AtomicBool,
+) -> Result<Option<(String, bool)>> {
+    let id = &publication.id;
+    let Some(Found { commit, .. }) = remote.find(id, stop)? else {
+        return Ok(None);
+    };
+    let Some(listed) = remote.list(id, &commit, stop)? else {
+        return Ok(None);
+    };
+    let same = publication.files.iter().all(|(name, bytes)| {
+        let file = listed.iter().find(|file| file.name == *name);
+        file.is_some_and(|file| is_same(file, bytes))
+    });
+    Ok(Some((commit, same)))
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use mpama_hub::{Error, Hub, ModelId, Publication, Settings, Token};
 use mpama_tests::hub_server::{Access, Fault, HubServer};
@@ -77,15 +78,33 @@ fn a_commit_whose_answer_was_lost_is_not_made_twice() {
     let hub = hub(&server, Some("hf_me"));
     let publication = publication("me/adapter");
     server.fault("POST /api/models/me/adapter/commit", Fault::Mute);
-    let first = hub.publish(&publication, &NEVER);
-    if let Err(error) = first {
-        assert!(
-            matches!(error, Error::Conflict { .. } | Error::Unreachable { .. }),
-            "{error}"
-        );
-    }
+    let first = hub.publish(&publication, &NEVER).unwrap().unwrap();
+    assert!(!first.unchanged);
     let again = hub.publish(&publication, &NEVER).unwrap().unwrap();
-    assert!(again.unchanged);
+    assert!(again.unchanged && again.commit == first.commit);
+    assert_eq!(commits(&server), 2);
+}
+
+#[test]
+fn what_somebody_else_published_meanwhile_is_not_overwritten() {
+    let server = server();
+    let publication = publication("me/adapter");
+    let late = Fault::Late(Duration::from_secs(1));
+    server.fault("POST /api/models/me/adapter/preupload", late);
+    let error = std::thread::scope(|scope| {
+        let publish = || hub(&server, Some("hf_me")).publish(&publication, &NEVER);
+        let publishing = scope.spawn(move || publish().unwrap_err());
+        while !server.has_seen("preupload") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let theirs = [("adapter_config.json".to_owned(), Default::default())];
+        let mut state = server.state();
+        let repository = state.repositories.get_mut("me/adapter").unwrap();
+        repository.commit(theirs.into(), &[]);
+        drop(state);
+        publishing.join().unwrap()
+    });
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
     assert_eq!(commits(&server), 2);
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::{Fault, Seen, State, lock, routes};
 
@@ -56,7 +57,7 @@ impl Answer {
 
 pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, here: SocketAddr) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let Some(request) = read(&mut reader, &stream)? else {
+    let Some(mut request) = read_head(&mut reader)? else {
         return Ok(());
     };
     let label = format!("{} {}", request.method, request.raw_path);
@@ -67,6 +68,7 @@ pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, here: SocketAddr) -
             path: request.raw_path.clone(),
             authorization: request.header("authorization").map(str::to_owned),
             range: request.header("range").map(str::to_owned),
+            received: 0,
             sent: 0,
         });
         let hit = state
@@ -78,12 +80,17 @@ pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, here: SocketAddr) -
             .map(|(_, fault)| fault);
         (state.seen.len() - 1, fault)
     };
+    request.body = read_body(&request, &mut reader, &stream, &fault, |received| {
+        lock(state).seen[number].received = received;
+    })?;
     let answer = match &fault {
         Some(Fault::Status(status, headers)) => Answer::status(*status, headers.clone()),
         _ => routes::answer(&request, &mut lock(state), here),
     };
-    if fault == Some(Fault::Mute) {
-        return Ok(());
+    match fault {
+        Some(Fault::Mute) => return Ok(()),
+        Some(Fault::Late(wait)) => thread::sleep(wait),
+        _ => {}
     }
     let mut sent = 0;
     let result = write(&stream, &request, &answer, fault, &mut sent);
@@ -91,7 +98,7 @@ pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, here: SocketAddr) -
     result
 }
 
-fn read(reader: &mut BufReader<TcpStream>, mut stream: &TcpStream) -> io::Result<Option<Request>> {
+fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -111,22 +118,6 @@ fn read(reader: &mut BufReader<TcpStream>, mut stream: &TcpStream) -> io::Result
             (field.name.to_ascii_lowercase(), value)
         })
         .collect();
-    let header = |name: &str| {
-        headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, v)| v.as_str())
-    };
-    if header("expect").is_some() {
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    let mut body = Vec::new();
-    if let Some(length) = header("content-length").and_then(|length| length.parse().ok()) {
-        body.resize(length, 0);
-        reader.read_exact(&mut body)?;
-    } else if header("transfer-encoding") == Some("chunked") {
-        body = read_chunks(reader)?;
-    }
     let raw_path = parsed.path.unwrap_or_default().to_owned();
     let path = raw_path.split('?').next().unwrap_or_default();
     Ok(Some(Request {
@@ -134,8 +125,40 @@ fn read(reader: &mut BufReader<TcpStream>, mut stream: &TcpStream) -> io::Result
         path: decode(path),
         raw_path,
         headers,
-        body,
+        body: Vec::new(),
     }))
+}
+
+fn read_body(
+    request: &Request,
+    reader: &mut BufReader<TcpStream>,
+    mut stream: &TcpStream,
+    fault: &Option<Fault>,
+    mut tell: impl FnMut(usize),
+) -> io::Result<Vec<u8>> {
+    if request.header("expect").is_some() {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    let length = request.header("content-length");
+    let Some(length) = length.and_then(|length| length.parse().ok()) else {
+        return match request.header("transfer-encoding") {
+            Some("chunked") => read_chunks(reader),
+            _ => Ok(Vec::new()),
+        };
+    };
+    let (step, pause) = match fault {
+        Some(Fault::Sip(step, pause)) => (*step, *pause),
+        _ => (1 << 20, Duration::ZERO),
+    };
+    let mut body = vec![0; length];
+    let mut received = 0;
+    for block in body.chunks_mut(step) {
+        reader.read_exact(block)?;
+        received += block.len();
+        tell(received);
+        thread::sleep(pause);
+    }
+    Ok(body)
 }
 
 fn read_chunks(reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {

@@ -35,6 +35,10 @@ pub enum Fault {
     NoRanges,
     /// Done as asked, but the connection ends before the answer.
     Mute,
+    /// Done as asked, but the answer waits so long.
+    Late(Duration),
+    /// The request's body is taken so many bytes at a time, with a pause after each.
+    Sip(usize, Duration),
 }
 
 /// A request as it came in.
@@ -48,6 +52,8 @@ pub struct Seen {
     pub authorization: Option<String>,
     /// The header of this name.
     pub range: Option<String>,
+    /// Bytes of the request's body that have come so far.
+    pub received: usize,
     /// Bytes of the answer's body that were sent.
     pub sent: usize,
 }
@@ -137,6 +143,14 @@ impl HubServer {
     /// The next answer to a `METHOD /path` that contains `what` goes wrong.
     pub fn fault(&self, what: &str, fault: Fault) {
         self.state().faults.push_back((what.to_owned(), fault));
+    }
+
+    /// Whether a request has come whose path contains `what`.
+    pub fn has_seen(&self, what: &str) -> bool {
+        self.state()
+            .seen
+            .iter()
+            .any(|seen| seen.path.contains(what))
     }
 
     /// Adds a model with these files, in one commit.
