@@ -9,7 +9,7 @@ use crate::interrupt;
 use crate::model::name_of;
 use crate::output::{Output, shown};
 use crate::problem::Mistake;
-use crate::progress::NEVER;
+use crate::progress::{NEVER, duration};
 
 /// A model's folder, and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +24,18 @@ pub(crate) struct Place {
 }
 
 /// The Hub as the environment and `--offline` have it.
-pub(crate) fn connect(global: &Global) -> mpama_hub::Result<Hub> {
+pub(crate) fn connect(global: &Global, output: &Output) -> mpama_hub::Result<Hub> {
     let mut settings = Settings::read(|name| std::env::var_os(name))?;
     settings.offline |= global.offline;
-    Ok(Hub::new(settings))
+    Ok(with(settings, output))
+}
+
+/// The Hub with these settings. It says when it waits, and why: silence looks like a hang.
+pub(crate) fn with(settings: Settings, output: &Output) -> Hub {
+    let output = output.clone();
+    Hub::new(settings).telling(move |error, wait| {
+        output.warn(format_args!("{error}; trying again in {}", duration(wait)));
+    })
 }
 
 /// The folder that was given, or that of the model with the given id: from the cache if all of it is
@@ -51,7 +59,7 @@ pub(crate) fn place(
         what,
         path: given.to_owned(),
     })?;
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     let pulled = match hub.cached(&id) {
         Some(pulled) => pulled,
         None => pull(&hub, &id, false, output)?.ok_or(Mistake::Stopped)?,

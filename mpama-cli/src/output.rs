@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -45,13 +46,13 @@ impl<'a, T> Record<'a, T> {
     }
 }
 
-/// Where a command's answers and remarks go.
-#[derive(Debug)]
+/// Where a command's answers and remarks go; a clone goes to the same place.
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     quiet: u8,
     verbose: u8,
-    progress: Progress,
+    progress: Arc<Progress>,
 }
 
 impl Output {
@@ -75,7 +76,7 @@ impl Output {
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose,
-            progress: Progress::new(mode),
+            progress: Arc::new(Progress::new(mode)),
         }
     }
 

@@ -5,7 +5,7 @@
 mod bench;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
@@ -108,17 +108,41 @@ fn each_refusal_says_what_to_do() {
     pull("lab/tiny").refused(&["come back in 900 s"]);
     ground.server.fault("model.safetensors", Fault::WrongBytes);
     pull("lab/tiny").refused(&["arrived damaged", "repeat the command"]);
-    let mut nowhere = ground.command(&["pull", "lab/tiny"]);
-    let nowhere = nowhere
-        .env("HF_ENDPOINT", "http://127.0.0.1:1")
-        .output()
-        .unwrap();
-    Ran::of(nowhere).refused(&["cannot reach 127.0.0.1", "--offline"]);
     let mut wrong = ground.command(&["-v", "pull", "lab/tiny"]);
     let wrong = Ran::of(wrong.env("HF_TOKEN", "hf_unknown").output().unwrap());
     let wrong = wrong.refused(&["does not accept the token"]);
     assert!(!wrong.stderr.contains("hf_unknown"));
     pull("lab/tiny").code(0);
+}
+
+/// Nobody listens at the first; the second is a name that no server may have (RFC 6761).
+#[test]
+fn a_hub_that_cannot_be_reached_is_waited_for_aloud() {
+    let ground = Ground::new();
+    for (endpoint, host) in [
+        ("http://127.0.0.1:1", "127.0.0.1"),
+        ("http://hub.invalid", "hub.invalid"),
+    ] {
+        let mut nowhere = ground.command(&["pull", "lab/tiny"]);
+        let nowhere = nowhere.env("HF_ENDPOINT", endpoint).stderr(Stdio::piped());
+        let mut nowhere = nowhere.stdout(Stdio::piped()).spawn().unwrap();
+        let mut heard = String::new();
+        let mut stderr = BufReader::new(nowhere.stderr.take().unwrap());
+        stderr.read_line(&mut heard).unwrap();
+        assert!(
+            nowhere.try_wait().unwrap().is_none(),
+            "the first line came with the last: {heard}"
+        );
+        let expected = format!("warning: cannot reach {host}: ");
+        assert!(heard.starts_with(&expected), "{heard}");
+        assert!(heard.ends_with("; trying again in 0.5s\n"), "{heard}");
+        let mut rest = String::new();
+        stderr.read_to_string(&mut rest).unwrap();
+        let mut ran = Ran::of(nowhere.wait_with_output().unwrap());
+        ran.stderr = rest;
+        let ran = ran.refused(&[&format!("cannot reach {host}"), "--offline"]);
+        assert!(!ran.stderr.contains("trying again"), "{}", ran.stderr);
+    }
 }
 
 /// Killed at any moment, a pull goes on where it was.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::id::ModelId;
 use crate::listing::{Hash, Listed};
-use crate::remote::{Remote, innermost, sleep, worth_waiting};
+use crate::remote::{Remote, innermost};
 
 /// Bytes that are read, hashed and written at a time.
 const BLOCK: usize = 1 << 18;
@@ -95,17 +95,15 @@ impl Download<'_> {
                     Ended::Broken(came, error) => {
                         // As long as bytes come, it gets there.
                         tries = if came > 0 { 1 } else { tries + 1 };
-                        let Some(pause) = worth_waiting(&error, tries) else {
-                            return Err(match error {
-                                Error::Broken { file, reason, .. } => Error::Broken {
-                                    file,
-                                    tries,
-                                    reason,
-                                },
-                                other => other,
-                            });
+                        let error = match error {
+                            Error::Broken { file, reason, .. } => Error::Broken {
+                                file,
+                                tries,
+                                reason,
+                            },
+                            other => other,
                         };
-                        if !sleep(pause, self.stop) {
+                        if !self.remote.wait_out(error, tries, self.stop)? {
                             return Ok(false);
                         }
                         continue;

@@ -98,7 +98,7 @@ pub enum Error {
         reason: String,
     },
     /// The connection broke again and again.
-    #[error("the connection broke {tries} times in a row while fetching {file}: {reason}")]
+    #[error("the connection broke {}while fetching {file}: {reason}", in_a_row(*tries))]
     Broken {
         /// The file.
         file: String,
@@ -169,6 +169,13 @@ impl Error {
                 source,
             },
         }
+    }
+}
+
+fn in_a_row(tries: usize) -> String {
+    match tries {
+        0 | 1 => String::new(),
+        tries => format!("{tries} times in a row "),
     }
 }
 

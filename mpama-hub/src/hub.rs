@@ -1,7 +1,8 @@
 //! The Hub as a whole: settings, cache and, once it is needed, a connection.
 
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
@@ -9,10 +10,14 @@ use crate::id::ModelId;
 use crate::remote::Remote;
 use crate::settings::Settings;
 
+/// Is told of a failure that is not the end, and after how long it is tried again.
+pub(crate) type Tell = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
+
 /// The Hub. Nothing is sent before something is asked of it.
 pub struct Hub {
     settings: Settings,
     cache: Cache,
+    tell: Tell,
     remote: OnceLock<Remote>,
 }
 
@@ -22,8 +27,18 @@ impl Hub {
         Self {
             cache: Cache::new(&settings.cache),
             settings,
+            tell: Arc::new(|_, _| {}),
             remote: OnceLock::new(),
         }
+    }
+
+    /// Has `tell` told of the first of failures in a row that are waited out, and of how long. It comes from the
+    /// thread that asks.
+    #[must_use]
+    pub fn telling(mut self, tell: impl Fn(&Error, Duration) + Send + Sync + 'static) -> Self {
+        self.tell = Arc::new(tell);
+        self.remote = OnceLock::new();
+        self
     }
 
     /// What it was made with.
@@ -56,7 +71,7 @@ impl Hub {
     /// The connection, made when first asked for.
     pub(crate) fn remote(&self) -> Result<&Remote> {
         if self.remote.get().is_none() {
-            let remote = Remote::new(&self.settings)?;
+            let remote = Remote::new(&self.settings, Arc::clone(&self.tell))?;
             let _ = self.remote.set(remote); // another thread was faster: its connection is as good
         }
         self.remote.get().ok_or_else(|| Error::Unreachable {

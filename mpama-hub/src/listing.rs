@@ -1,5 +1,7 @@
 //! What a model has on the Hub, and which of it is needed.
 
+use hf_hub::repository::RepoTreeEntry;
+
 use crate::cache::{is_hex, is_inside};
 use crate::error::{Error, Result};
 use crate::id::ModelId;
@@ -60,6 +62,29 @@ impl Listed {
         };
         Ok(Self { name, size, hash })
     }
+}
+
+/// The files of a listing, sorted by name.
+///
+/// # Errors
+/// If one of them has a name or a hash that none may have.
+pub(crate) fn read(id: &ModelId, entries: Vec<RepoTreeEntry>) -> Result<Vec<Listed>> {
+    let mut files = Vec::new();
+    for entry in entries {
+        if let RepoTreeEntry::File {
+            oid,
+            size,
+            path,
+            lfs,
+            ..
+        } = entry
+        {
+            let sha256 = lfs.and_then(|lfs| lfs.sha256);
+            files.push(Listed::new(id, path, size, oid, sha256)?);
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
 }
 
 /// What a model is to us.

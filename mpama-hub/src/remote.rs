@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hf_hub::repository::ModelInfo;
 use hf_hub::{HFClient, HFClientSync, HFError};
 use reqwest::Url;
 use reqwest::blocking::{Client, Response};
@@ -10,8 +11,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RANGE};
 
 use crate::cache::is_commit;
 use crate::error::{Error, Result};
+use crate::hub::Tell;
 use crate::id::ModelId;
-use crate::listing::Listed;
+use crate::listing::{self, Listed};
 use crate::settings::Settings;
 
 /// How we introduce ourselves.
@@ -28,6 +30,7 @@ pub(crate) struct Remote {
     pub(crate) api: HFClientSync,
     http: Client,
     endpoint: String,
+    tell: Tell,
     pub(crate) with_token: bool,
 }
 
@@ -40,9 +43,26 @@ pub(crate) struct Found {
     pub(crate) commit: String,
 }
 
+impl Found {
+    /// Checks what the Hub says about `id`.
+    pub(crate) fn read(id: &ModelId, info: ModelInfo) -> Result<Self> {
+        let odd = |reason: String| Error::Answer {
+            about: format!("`{id}`"),
+            reason,
+        };
+        let commit = info.sha.unwrap_or_default();
+        if !is_commit(&commit) {
+            return Err(odd(format!("`{}` is no commit", short(&commit))));
+        }
+        let id = info.id.parse();
+        let id = id.map_err(|_| odd(format!("`{}` is no id", short(&info.id))))?;
+        Ok(Self { id, commit })
+    }
+}
+
 impl Remote {
     /// Prepares to ask; nothing is sent yet.
-    pub(crate) fn new(settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings, tell: Tell) -> Result<Self> {
         let broken = |error: &dyn std::fmt::Display| Error::Unreachable {
             host: settings.endpoint.clone(),
             reason: error.to_string(),
@@ -74,6 +94,7 @@ impl Remote {
             api: api.build_sync().map_err(|error| broken(&error))?,
             http,
             endpoint: settings.endpoint.clone(),
+            tell,
             with_token: settings.token.is_some(),
         })
     }
@@ -85,20 +106,7 @@ impl Remote {
         let info = self.ask(id, "read", stop, || {
             repository.info().revision(revision).send()
         })?;
-        let Some(info) = info else { return Ok(None) };
-        let odd = |reason: String| Error::Answer {
-            about: format!("`{id}`"),
-            reason,
-        };
-        let commit = info.sha.unwrap_or_default();
-        if !is_commit(&commit) {
-            return Err(odd(format!("`{commit}` is no commit")));
-        }
-        let id = info
-            .id
-            .parse()
-            .map_err(|_| odd(format!("`{}` is no id", info.id)))?;
-        Ok(Some(Found { id, commit }))
+        info.map(|info| Found::read(id, info)).transpose()
     }
 
     /// Every file of a model at a commit.
@@ -108,7 +116,6 @@ impl Remote {
         commit: &str,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Listed>>> {
-        use hf_hub::repository::RepoTreeEntry::File;
         let repository = self.api.model(id.owner(), id.name());
         let entries = self.ask(id, "read", stop, || {
             repository
@@ -117,25 +124,9 @@ impl Remote {
                 .recursive(true)
                 .send()
         })?;
-        let Some(entries) = entries else {
-            return Ok(None);
-        };
-        let mut files = Vec::new();
-        for entry in entries {
-            if let File {
-                oid,
-                size,
-                path,
-                lfs,
-                ..
-            } = entry
-            {
-                let sha256 = lfs.and_then(|lfs| lfs.sha256);
-                files.push(Listed::new(id, path, size, oid, sha256)?);
-            }
-        }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Some(files))
+        entries
+            .map(|entries| listing::read(id, entries))
+            .transpose()
     }
 
     /// Asks for the bytes of a file from `start` on.
@@ -189,13 +180,32 @@ impl Remote {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(error) => self.meaning(error, id, action),
             };
-            let Some(wait) = worth_waiting(&error, tries) else {
-                return Err(error);
-            };
-            if !sleep(wait, stop) {
-                return Ok(None);
+            match self.wait_out(error, tries, stop) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits before the next try after so many failures in a row, and tells of the first; `false` if `stop` was
+    /// set.
+    ///
+    /// # Errors
+    /// The error, if no wait will help.
+    pub(crate) fn wait_out(
+        &self,
+        error: Error,
+        failures: usize,
+        stop: &AtomicBool,
+    ) -> Result<bool> {
+        let Some(wait) = worth_waiting(&error, failures) else {
+            return Err(error);
+        };
+        if failures == 1 {
+            (self.tell)(&error, wait);
+        }
+        Ok(sleep(wait, stop))
     }
 
     /// What the client library's error means to us.
@@ -295,7 +305,7 @@ fn refused(
 }
 
 /// How long to wait before the next try; `None` if no wait will help.
-pub(crate) fn worth_waiting(error: &Error, tries: usize) -> Option<Duration> {
+fn worth_waiting(error: &Error, tries: usize) -> Option<Duration> {
     let pause = Duration::from_millis(250) * 2u32.pow(tries.min(6) as u32);
     match error {
         _ if tries >= TRIES => None,
@@ -309,7 +319,7 @@ pub(crate) fn worth_waiting(error: &Error, tries: usize) -> Option<Duration> {
 }
 
 /// Sleeps; `false` as soon as `stop` is set.
-pub(crate) fn sleep(time: Duration, stop: &AtomicBool) -> bool {
+fn sleep(time: Duration, stop: &AtomicBool) -> bool {
     let end = Instant::now() + time;
     while Instant::now() < end {
         if stop.load(Ordering::Relaxed) {

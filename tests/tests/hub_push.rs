@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mpama_hub::{Error, Hub, ModelId, Publication, Settings, Token};
@@ -144,7 +145,20 @@ fn a_server_that_fails_for_a_while_is_asked_again() {
         "commit",
         Fault::Status(429, vec![("retry-after", "1".to_owned())]),
     );
-    let published = hub(&server, Some("hf_me")).publish(&publication("me/adapter"), &NEVER);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let hub = hub(&server, Some("hf_me")).telling(move |error, wait| {
+        assert!(wait <= Duration::from_secs(1));
+        heard.lock().unwrap().push(error.to_string());
+    });
+    let published = hub.publish(&publication("me/adapter"), &NEVER);
     assert!(!published.unwrap().unwrap().unchanged);
     assert_eq!(commits(&server), 2);
+    let told = told.lock().unwrap();
+    // The first failure of each row: creating; preparing the upload and committing, which are one.
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter()
+            .all(|why| why.starts_with("the Hub answers 500"))
+    );
 }

@@ -3,19 +3,19 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::Context;
-use mpama_hub::{Hub, Token};
+use mpama_hub::Token;
 use serde_json::json;
 
 use super::Outcome;
 use crate::cli::Global;
-use crate::hub::connect;
+use crate::hub::{connect, with};
 use crate::interrupt;
 use crate::output::{Output, shown};
 use crate::problem::Mistake;
 
 /// Takes a token, asks the Hub whose it is, and keeps it.
 pub(crate) fn login(global: &Global, output: &Output) -> anyhow::Result<Outcome> {
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     let text = if io::stdin().is_terminal() {
         output.note(format_args!(
             "Make a token at {}/settings/tokens",
@@ -34,7 +34,7 @@ pub(crate) fn login(global: &Global, output: &Output) -> anyhow::Result<Outcome>
     settings.token = Some(token.clone());
     let name = match settings.offline {
         true => None, // kept unseen
-        false => Hub::new(settings.clone()).whoami(interrupt::flag())?,
+        false => with(settings.clone(), output).whoami(interrupt::flag())?,
     };
     settings.save_token(&token)?;
     let file = shown(&settings.token_file);
@@ -51,7 +51,7 @@ pub(crate) fn login(global: &Global, output: &Output) -> anyhow::Result<Outcome>
 
 /// Removes the kept token.
 pub(crate) fn logout(global: &Global, output: &Output) -> anyhow::Result<Outcome> {
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     let settings = hub.settings();
     let removed = settings.forget_token()?;
     output.record("logout", json!({ "removed": removed }))?;
@@ -67,7 +67,7 @@ pub(crate) fn logout(global: &Global, output: &Output) -> anyhow::Result<Outcome
 
 /// Asks the Hub whose token this is.
 pub(crate) fn whoami(global: &Global, output: &Output) -> anyhow::Result<Outcome> {
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     if hub.settings().offline {
         return Err(Mistake::Offline.into());
     }

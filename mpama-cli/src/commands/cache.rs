@@ -12,7 +12,7 @@ use crate::problem::Mistake;
 
 /// Lists or removes.
 pub(crate) fn run(args: &Cache, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     let cache = hub.cache();
     match args {
         Cache::List => {

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &Pull, global: &Global, output: &Output) -> anyhow::Resu
     if args.list {
         return list(output);
     }
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     interrupt::listen(output.talks())?;
     let mut ids = args.ids.clone();
     let mut number = 0;

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Push, global: &Global, output: &Output) -> anyhow::Resu
     files.push(("README.md".to_owned(), card.clone().into_bytes()));
     files.sort();
 
-    let hub = connect(global)?;
+    let hub = connect(global, output)?;
     output.note(format_args!("To {}/{}:", hub.settings().endpoint, args.id));
     for (name, bytes) in &files {
         output.note(format_args!("  {:>9}  {name}", size(bytes.len() as u64)));
