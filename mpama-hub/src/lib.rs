@@ -10,6 +10,8 @@ mod cache;
 mod card;
 mod download;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hub;
 mod id;
 mod inventory;

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use hf_hub::repository::{CommitOperation, RepoTypeModel};
+use hf_hub::repository::{CommitInfo, CommitOperation, RepoTypeModel};
 
+use crate::cache::is_commit;
 use crate::download::is_same;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
@@ -96,12 +97,17 @@ impl Hub {
             }
             Err(error) => return Err(error),
         };
-        let commit = committed.commit_oid.ok_or_else(|| Error::Answer {
+        let commit = commit_of(committed).ok_or_else(|| Error::Answer {
             about: format!("the commit to `{id}`"),
             reason: "it names no commit".to_owned(),
         })?;
         Ok(Some(published(commit, false)))
     }
+}
+
+/// The commit that was made, if the answer names one.
+pub(crate) fn commit_of(made: CommitInfo) -> Option<String> {
+    made.commit_oid.filter(|commit| is_commit(commit))
 }
 
 /// The newest commit, and whether it has these very files; `None` if stopped.
