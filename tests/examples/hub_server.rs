@@ -1,6 +1,6 @@
 //! A Hub on this machine, for trying clients: `hub_server [ADDRESS]`. The user is `me`, the token `hf_me`;
-//! each folder given with `--model owner/name=FOLDER` is a model there. Prints its address and runs until
-//! stdin ends.
+//! each folder given with `--model owner/name=FOLDER` is a model there; with `--xet HOST:PORT` large files are
+//! uploaded to that server of chunks. Prints its address and runs until stdin ends.
 #![allow(clippy::print_stdout)] // an example is a program
 
 use std::error::Error;
@@ -12,10 +12,12 @@ use mpama_tests::hub_server::HubServer;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut address = "127.0.0.1:0".to_owned();
     let mut models = Vec::new();
+    let mut xet = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--model" => models.push(arguments.next().ok_or("--model owner/name=FOLDER")?),
+            "--xet" => xet = Some(arguments.next().ok_or("--xet HOST:PORT")?),
             _ => address = argument,
         }
     }
@@ -24,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .state()
         .users
         .insert("hf_me".to_owned(), "me".to_owned());
+    server.state().xet = xet;
     for model in models {
         let (id, folder) = model.split_once('=').ok_or("--model owner/name=FOLDER")?;
         let mut files = Vec::new();

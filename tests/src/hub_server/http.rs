@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::{Fault, Seen, State, lock, routes};
+use super::{Fault, Seen, State, lock, routes, xet};
 
 /// A request.
 pub(super) struct Request {
@@ -14,7 +14,7 @@ pub(super) struct Request {
     /// Decoded, without the query.
     pub(super) path: String,
     pub(super) raw_path: String,
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
@@ -83,6 +83,14 @@ pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, here: SocketAddr) -
     request.body = read_body(&request, &mut reader, &stream, &fault, |received| {
         lock(state).seen[number].received = received;
     })?;
+    let chunks = lock(state).xet.clone();
+    if let (Some(path), Some(address)) = (request.raw_path.strip_prefix("/xet"), chunks) {
+        xet::relay(&request, &address, path, &mut &stream)?;
+        if path.ends_with("/shards") {
+            lock(state).xet_files.extend(xet::files_of(&request.body));
+        }
+        return Ok(());
+    }
     let answer = match &fault {
         Some(Fault::Status(status, headers)) => Answer::status(*status, headers.clone()),
         _ => routes::answer(&request, &mut lock(state), here),

@@ -5,6 +5,7 @@
 mod http;
 mod repository;
 mod routes;
+mod xet;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -75,6 +76,10 @@ pub struct State {
     pub storage: Option<String>,
     /// Uploaded large files that no commit names yet, by hash.
     pub uploads: BTreeMap<String, Arc<Vec<u8>>>,
+    /// `HOST:PORT` of a server of chunks; large files are uploaded there, as the Hub has it.
+    pub xet: Option<String>,
+    /// What that server calls the files that were uploaded there, by hash.
+    pub xet_files: BTreeMap<String, String>,
 }
 
 /// A running server; stops when dropped.

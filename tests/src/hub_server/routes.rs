@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::State;
 use super::http::{Answer, Request};
 use super::repository::{Access, Files, LARGE, Repository, git_hash, sha256};
+use super::{State, xet};
 
 pub(super) fn answer(request: &Request, state: &mut State, here: SocketAddr) -> Answer {
     let path = request.path.clone();
@@ -31,7 +31,11 @@ pub(super) fn answer(request: &Request, state: &mut State, here: SocketAddr) -> 
                 (Ok(()), []) if get => info(state, &id, "main"),
                 (Ok(()), ["revision", revision]) if get => info(state, &id, revision),
                 (Ok(()), ["tree", revision, ..]) if get => tree(state, &id, revision),
+                (Ok(()), ["commits", _]) if get => history(state, &id),
                 (Ok(()), ["preupload", _]) if post => modes(request),
+                (Ok(()), ["xet-write-token", _]) if get => Answer::json(&json!({
+                    "accessToken": "xet", "exp": u32::MAX, "casUrl": format!("http://{here}/xet"),
+                })),
                 (Ok(()), ["commit", _]) if post => commit(request, state, &id, here),
                 _ => nothing("RepoNotFound"),
             }
@@ -52,7 +56,7 @@ pub(super) fn answer(request: &Request, state: &mut State, here: SocketAddr) -> 
             Answer::status(200, Vec::new())
         }
         [_, name, "info", "lfs", "objects", "batch"] if post && name.ends_with(".git") => {
-            batch(request, here)
+            batch(request, state, here)
         }
         [owner, name, "resolve", revision, ref rest @ ..] if get => {
             let id = format!("{owner}/{name}");
@@ -133,6 +137,13 @@ fn tree(state: &State, id: &str, revision: &str) -> Answer {
         entry
     };
     Answer::json(&files.iter().map(entry).collect())
+}
+
+fn history(state: &State, id: &str) -> Answer {
+    let commits = state.repositories.get(id).into_iter();
+    let commits = commits.flat_map(|repository| repository.commits.iter().rev());
+    let entry = |(commit, _): &(String, Files)| json!({"id": commit, "title": "", "message": "", "authors": [], "date": "2026-01-01T00:00:00.000Z"});
+    Answer::json(&commits.map(entry).collect())
 }
 
 fn file(bytes: &Arc<Vec<u8>>) -> Answer {
@@ -224,8 +235,8 @@ fn modes(request: &Request) -> Answer {
     Answer::json(&json!({ "files": files }))
 }
 
-/// Large files are sent as one piece to an address of their own.
-fn batch(request: &Request, here: SocketAddr) -> Answer {
+/// Large files are sent in chunks, or as one piece to an address of their own.
+fn batch(request: &Request, state: &State, here: SocketAddr) -> Answer {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let objects = body["objects"].as_array().into_iter().flatten();
     let objects: Vec<Value> = objects
@@ -238,7 +249,17 @@ fn batch(request: &Request, here: SocketAddr) -> Answer {
                 "actions": {"upload": {"href": href, "header": {}}}})
         })
         .collect();
-    Answer::json(&json!({"transfer": "basic", "objects": objects}))
+    let transfer = if state.xet.is_some() { "xet" } else { "basic" };
+    Answer::json(&json!({"transfer": transfer, "objects": objects}))
+}
+
+/// A large file by its hash, from here or from the server of chunks.
+fn uploaded(state: &State, hash: &str) -> Option<Arc<Vec<u8>>> {
+    if let Some(bytes) = state.uploads.get(hash) {
+        return Some(Arc::clone(bytes));
+    }
+    let bytes = xet::fetch(state.xet.as_ref()?, state.xet_files.get(hash)?).ok()?;
+    (sha256(&bytes) == hash).then(|| Arc::new(bytes))
 }
 
 fn commit(request: &Request, state: &mut State, id: &str, here: SocketAddr) -> Answer {
@@ -267,10 +288,10 @@ fn commit(request: &Request, state: &mut State, id: &str, here: SocketAddr) -> A
             }
             Some("lfsFile") => {
                 let hash = value["oid"].as_str().unwrap_or_default();
-                let Some(bytes) = state.uploads.get(hash) else {
+                let Some(bytes) = uploaded(state, hash) else {
                     return Answer::status(400, Vec::new());
                 };
-                add.insert(path, Arc::clone(bytes));
+                add.insert(path, bytes);
             }
             Some("deletedFile") => remove.push(path),
             _ => return Answer::status(400, Vec::new()),
