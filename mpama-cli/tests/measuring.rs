@@ -67,8 +67,23 @@ fn what_was_learned_from_is_not_measured_unless_asked_for() {
     assert!(ran.stdout.is_empty());
     // the same images elsewhere, and others under the same name
     eval(&dataset(&folder.path().join("moved")), &[]).refused(&["these very images: `moved`"]);
+    // `data` says a place, `plates` a dataset
     let other = categories(&folder.path().join("data"), &["dish"]);
-    eval(&other, &[]).refused(&["a dataset of this name: `data`", "rename"]);
+    eval(&other, &[]).code(0);
+    let named = folder.path().join("adapter");
+    fs::create_dir(&named).unwrap();
+    for file in fs::read_dir(adapter()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), named.join(file.file_name())).unwrap();
+    }
+    let config = named.join("adapter_config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let changed = text.replace("\"dataset\": \"data\"", "\"dataset\": \"plates\"");
+    assert_ne!(text, changed);
+    fs::write(&config, changed).unwrap();
+    let other = categories(&folder.path().join("plates"), &["dish"]);
+    eval(&other, &["--adapter", named.to_str().unwrap()])
+        .refused(&["a dataset of this name: `plates`", "rename"]);
     let ran = eval(&data, &["--allow-training-data"]).code(0);
     assert!(
         ran.stderr.contains("Trained on data (10 images, seed ")
