@@ -53,7 +53,7 @@ pub(crate) fn vision(adapter: &Adapter, device: &Device) -> mpama_core::Result<V
         .model
         .vision
         .options(config.vision.blocks.layers);
-    Ok(VisionTower::from_tensors(&config, &options, &tensors)?)
+    Ok(VisionTower::from_tensors(&config, &options, &tensors)?.packed()?)
 }
 
 /// The settings with which the demo trains: `mpama train --config` takes them as well.

@@ -1,10 +1,9 @@
 //! Multi-head attention.
 
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::config::BlocksConfig;
 use super::error as clip;
-use super::vv;
 use super::weights::{Wanted, Weights};
 use crate::kernels;
 use crate::nn::linear::Linear;
@@ -60,29 +59,69 @@ impl Attention {
         })
     }
 
-    /// Queries of `x` `[B, N, W]`: `[B·heads, N, W/heads]`.
+    /// The same projections for a tower that does not learn.
+    pub(super) fn packed(self) -> Result<Self> {
+        Ok(Self {
+            query: self.query.packed()?,
+            key: self.key.packed()?,
+            value: self.value.packed()?,
+            out: self.out.packed()?,
+            heads: self.heads,
+        })
+    }
+
+    /// Queries of `x` `[B, N, W]`, head by head in each row.
     pub(super) fn queries(&self, x: &Tensor) -> Result<Tensor> {
-        self.split(&self.query.forward(x)?)
+        self.query.forward(x)
     }
 
     /// Keys of `x`, shaped as the queries.
     pub(super) fn keys(&self, x: &Tensor) -> Result<Tensor> {
-        self.split(&self.key.forward(x)?)
+        self.key.forward(x)
     }
 
     /// Values of `x`, shaped as the queries.
     pub(super) fn values(&self, x: &Tensor) -> Result<Tensor> {
-        self.split(&self.value.forward(x)?)
+        self.value.forward(x)
     }
 
-    /// Joins the heads `[B·heads, N, W/heads]` and applies the output projection: `[B, N, W]`.
-    pub(super) fn output(&self, x: &Tensor) -> Result<Tensor> {
+    /// `softmax(q kᵀ / √d + mask) v` of each head. Differentiable.
+    ///
+    /// # Shapes
+    /// `query` `[B, N, W]`, `key` and `value` `[B, M, W]`, `mask` `[N, M]` (added; −∞ hides). Returns
+    /// `[B, N, W]`.
+    pub(super) fn attend(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let all = [query, key, value];
+        let learns = all.iter().any(|tensor| tensor.track_op());
+        if !learns && mask.is_none() && kernels::serves(&all) {
+            return kernels::heads::attend(query, key, value, self.heads);
+        }
+        let (query, key, value) = (self.split(query)?, self.split(key)?, self.split(value)?);
+        let attended = match learns && kernels::serves(&all) {
+            true => kernels::attention::attention(&query, &key, &value, mask)?,
+            false => composed(&query, &key, &value, mask)?,
+        };
+        self.join(&attended)
+    }
+
+    /// The stream `onto` `[B, N, W]` with the output projection of `x` added.
+    pub(super) fn add_output(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
+        self.out.forward_onto(onto, x)
+    }
+
+    /// Joins the heads `[B·heads, N, W/heads]` in each row: `[B, N, W]`.
+    fn join(&self, x: &Tensor) -> Result<Tensor> {
         let (groups, rows, depth) = x.dims3()?;
-        let joined = x
-            .reshape((groups / self.heads, self.heads, rows, depth))?
-            .transpose(1, 2)?;
-        self.out
-            .forward(&joined.reshape((groups / self.heads, rows, self.heads * depth))?)
+        let batch = groups / self.heads;
+        x.reshape((batch, self.heads, rows, depth))?
+            .transpose(1, 2)?
+            .reshape((batch, rows, self.heads * depth))
     }
 
     fn split(&self, x: &Tensor) -> Result<Tensor> {
@@ -95,25 +134,11 @@ impl Attention {
     }
 }
 
-/// `softmax(q kᵀ / √d + mask) v` for each of G heads. Differentiable.
+/// `softmax(q kᵀ / √d + mask) v` for each of G heads, in Candle's operations. Scores are held for a few
+/// heads at a time.
 ///
 /// # Shapes
-/// `query` `[G, N, d]`, `key` and `value` `[G, M, d]`, `mask` `[N, M]` (added; −∞ hides). Returns
-/// `[G, N, d]`.
-pub(super) fn attend(
-    query: &Tensor,
-    key: &Tensor,
-    value: &Tensor,
-    mask: Option<&Tensor>,
-) -> Result<Tensor> {
-    let all = [query, key, value];
-    match all.iter().any(|tensor| tensor.track_op()) && kernels::serves(&all) {
-        true => kernels::attention::attention(query, key, value, mask),
-        false => composed(query, key, value, mask),
-    }
-}
-
-/// [`attend`] in Candle's operations. Scores are held for a few heads at a time.
+/// `query` `[G, N, d]`, `key` and `value` `[G, M, d]`, `mask` `[N, M]`. Returns `[G, N, d]`.
 pub(crate) fn composed(
     query: &Tensor,
     key: &Tensor,
@@ -140,24 +165,5 @@ pub(crate) fn composed(
     match parts.as_slice() {
         [all] => Ok(all.clone()),
         parts => Tensor::cat(parts, 0),
-    }
-}
-
-/// `softmax(v vᵀ / √d) v`: [`attend`] of values to themselves, on the CPU by the symmetric path where
-/// their range allows.
-pub(super) fn attend_values(value: &Tensor) -> Result<Tensor> {
-    let (_, rows, depth) = value.dims3()?;
-    let attended = {
-        let (storage, layout) = value.storage_and_layout();
-        match (&*storage, layout.contiguous_offsets()) {
-            (Storage::Cpu(CpuStorage::F32(all)), Some((start, end))) if !value.track_op() => {
-                vv::attend(&all[start..end], rows, depth)
-            }
-            _ => None,
-        }
-    };
-    match attended {
-        Some(attended) => Tensor::from_vec(attended, value.shape(), value.device()),
-        None => attend(value, value, value, None),
     }
 }

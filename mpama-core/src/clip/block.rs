@@ -20,6 +20,7 @@ pub(super) struct Block {
     up: Linear,
     down: Linear,
     activation: Activation,
+    width: usize,
 }
 
 impl Block {
@@ -65,17 +66,29 @@ impl Block {
             up: Linear::new(up.0, Some(up.1)),
             down: Linear::new(down.0, Some(down.1)),
             activation: config.activation,
+            width: config.width,
+        })
+    }
+
+    /// The same block for a tower that does not learn.
+    pub(super) fn packed(self) -> Result<Self> {
+        Ok(Self {
+            attention: self.attention.packed()?,
+            up: self.up.packed()?,
+            down: self.down.packed()?,
+            ..self
         })
     }
 
     /// Width W of the stream.
     pub(super) fn width(&self) -> usize {
-        self.down.weight().dims()[0]
+        self.width
     }
 
     /// The stream `x` `[B, N, W]` after the MLP.
     pub(super) fn add_mlp(&self, x: &Tensor) -> Result<Tensor> {
-        let hidden = self.up.forward(&self.mlp_norm.forward(x)?)?;
-        x + self.down.forward(&self.activation.forward(&hidden)?)?
+        let normed = self.mlp_norm.forward(x)?;
+        let hidden = self.up.forward_activated(&normed, self.activation)?;
+        self.down.forward_onto(x, &hidden)
     }
 }

@@ -14,7 +14,6 @@ mod position;
 mod text;
 mod tokenizer;
 mod vision;
-mod vv;
 mod weights;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::attention::attend;
 use super::block::Block;
 use super::config::ClipConfig;
 use super::error::{ClipError, Result};
@@ -110,8 +109,8 @@ impl TextTower {
                 attention.keys(&u)?,
                 attention.values(&u)?,
             );
-            let attended = attend(&query, &key, &value, Some(&mask))?;
-            x = block.add_mlp(&(x + attention.output(&attended)?)?)?;
+            let attended = attention.attend(&query, &key, &value, Some(&mask))?;
+            x = block.add_mlp(&attention.add_output(&x, &attended)?)?;
         }
         let rows: Vec<u32> = eot
             .iter()

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 
-use super::attention::{attend, attend_values};
 use super::block::Block;
 use super::config::ClipConfig;
 use super::error::{ClipError, Result};
@@ -84,7 +83,21 @@ impl VisionTower {
         device: &Device,
     ) -> Result<Self> {
         check(config, options)?;
-        Self::build(source.read(&wanted(config))?, config, options, device)
+        Self::build(source.read(&wanted(config))?, config, options, device)?.packed()
+    }
+
+    /// The same tower, which never learns: on the processor its weights are laid out for the kernels, and no
+    /// gradient goes through it. [`super::Checkpoint::vision`] gives towers of this kind.
+    ///
+    /// # Errors
+    /// If an operation fails.
+    pub fn packed(self) -> Result<Self> {
+        let blocks = self.blocks.into_iter().map(Block::packed);
+        Ok(Self {
+            patch: self.patch.packed()?,
+            blocks: blocks.collect::<candle_core::Result<_>>()?,
+            ..self
+        })
     }
 
     /// A tower over tensors in memory, named and shaped as [`ClipConfig::tensors`] says; others are
@@ -194,20 +207,21 @@ impl VisionTower {
         let mut tokens = BTreeMap::new();
         for (i, block) in self.blocks.iter().enumerate() {
             let u = block.norm.forward(&x)?; // [B, 1+T, W]
-            let value = block.attention.values(&u)?;
+            let attention = &block.attention;
+            let value = attention.values(&u)?;
             let dual = i >= first_dual;
             if dual {
-                let attended = attend_values(&value)?;
-                vv = Some((vv.as_ref().unwrap_or(&x) + block.attention.output(&attended)?)?);
+                let attended = attention.attend(&value, &value, &value, None)?;
+                vv = Some(attention.add_output(vv.as_ref().unwrap_or(&x), &attended)?);
             }
             let query = if dual && i + 1 == layers && last_block == LastBlock::ClassOnly {
                 x = x.narrow(1, 0, 1)?; // [B, 1, W]
-                block.attention.queries(&u.narrow(1, 0, 1)?)?
+                attention.queries(&u.narrow(1, 0, 1)?)?
             } else {
-                block.attention.queries(&u)?
+                attention.queries(&u)?
             };
-            let attended = attend(&query, &block.attention.keys(&u)?, &value, None)?;
-            x = block.add_mlp(&(x + block.attention.output(&attended)?)?)?;
+            let attended = attention.attend(&query, &attention.keys(&u)?, &value, None)?;
+            x = block.add_mlp(&attention.add_output(&x, &attended)?)?;
             if i + 1 == layers || self.options.intermediate.contains(&(i + 1)) {
                 tokens.insert(i + 1, self.patch_tokens(vv.as_ref().unwrap_or(&x))?);
             }
@@ -389,6 +403,34 @@ mod tests {
                 let apart = (short - long).unwrap().abs().unwrap().max_all().unwrap();
                 assert!(apart.to_scalar::<f32>().unwrap() < 1e-5, "{apart}");
             }
+        }
+    }
+    #[test]
+    fn the_kernels_see_what_candle_sees() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny_clip");
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        let options = VisionOptions {
+            vv_depth: 2,
+            intermediate: vec![1, 3],
+            ..VisionOptions::default()
+        };
+        let weights = checkpoint.source.read(&wanted(&checkpoint.config)).unwrap();
+        let plain = VisionTower::build(weights, &checkpoint.config, &options, &Device::Cpu);
+        let plain = plain.unwrap();
+        let packed = plain.clone().packed().unwrap();
+        let values: Vec<f32> = (0..3 * 3 * 70 * 42)
+            .map(|i| (i as f32 * 0.73).sin())
+            .collect();
+        let pixels = Tensor::from_vec(values, (3, 3, 70, 42), &Device::Cpu).unwrap();
+        let [plain, packed] = [plain, packed].map(|tower| {
+            let seen = tower.forward(&pixels).unwrap();
+            [vec![seen.class, seen.patches], seen.intermediate].concat()
+        });
+        for (plain, packed) in plain.iter().zip(&packed) {
+            let apart = (plain - packed).unwrap().abs().unwrap().max_all().unwrap();
+            let most = plain.abs().unwrap().max_all().unwrap();
+            let [apart, most] = [apart, most].map(|x| x.to_scalar::<f32>().unwrap());
+            assert!(apart <= 1e-5 * most, "{apart} of {most}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Sums and exponentials of slices, written so that the compiler keeps them in wide registers.
 
+use pulp::Simd;
+
 /// Partial sums side by side.
 const LANES: usize = 16;
 
@@ -35,9 +37,66 @@ pub(crate) fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * f32::from_bits(((n as i32 + 127) as u32) << 23)
 }
 
+/// [`exp`] of a register, with a floor at e⁻⁸⁷ that smaller and negative infinite arguments end at.
+#[inline(always)]
+pub(super) fn exp_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // adding it leaves no bits for a fraction, and in the lowest bits the exponent as f32 stores it
+    const ROUND: f32 = 12_582_912.0 + 127.0;
+    let [round, log2e, one] =
+        [ROUND, std::f32::consts::LOG2_E, 1.0].map(|value| simd.splat_f32s(value));
+    let x = simd.max_f32s(simd.splat_f32s(-87.0), x);
+    let x = simd.min_f32s(simd.splat_f32s(88.0), x);
+    let rounded = simd.mul_add_e_f32s(x, log2e, round);
+    let n = simd.sub_f32s(rounded, round);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
+    let p = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5]
+        .iter()
+        .fold(simd.splat_f32s(1.987_569_1e-4), |p, c| {
+            simd.mul_add_e_f32s(p, r, simd.splat_f32s(*c))
+        });
+    let fraction = simd.mul_add_e_f32s(simd.mul_f32s(r, r), p, simd.add_f32s(r, one));
+    let bits = simd.transmute_u32s_f32s(rounded);
+    let power = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23));
+    simd.mul_f32s(fraction, simd.transmute_f32s_u32s(power))
+}
+
 #[cfg(test)]
 mod tests {
+    use pulp::{Arch, WithSimd};
+
     use super::*;
+
+    struct Lanes<'a>(&'a mut [f32]);
+    impl WithSimd for Lanes<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            for x in S::as_mut_simd_f32s(self.0).0 {
+                *x = exp_lanes(simd, *x);
+            }
+        }
+    }
+
+    #[test]
+    fn exponentials_of_registers_are_those_of_the_library() {
+        let arguments: Vec<f32> = (-8704..8800).map(|i| i as f32 * 0.01).collect();
+        let (mut wide, mut scalar) = (arguments.clone(), arguments.clone());
+        Arch::new().dispatch(Lanes(&mut wide));
+        Lanes(&mut scalar).with_simd(pulp::Scalar::new());
+        for ((x, a), b) in arguments.iter().zip(&wide).zip(&scalar) {
+            let exact = f64::from(*x).max(-87.0).exp();
+            for y in [a, b] {
+                let apart = (f64::from(*y) / exact - 1.0).abs();
+                assert!(apart < 4e-7, "exp({x}): {apart}");
+            }
+        }
+        let mut ends = [f32::NEG_INFINITY; 16];
+        ends[1] = f32::NAN;
+        Arch::new().dispatch(Lanes(&mut ends));
+        assert!(ends[0] > 0.0 && ends[0] < 2e-38);
+        assert!(ends[1].is_nan(), "{}", ends[1]);
+    }
 
     #[test]
     fn exponentials_are_those_of_the_library() {

@@ -11,9 +11,12 @@
 pub(crate) mod affine;
 pub(crate) mod attention;
 mod floats;
+pub(crate) mod heads;
 pub(crate) mod layer_norm;
+pub(crate) mod packed;
 pub(crate) mod product;
 pub(crate) mod quick_gelu;
+mod tile;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};

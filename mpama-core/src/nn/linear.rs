@@ -1,59 +1,136 @@
 //! Affine maps, with a backward step for frozen weights that computes only what is needed.
 
+use std::sync::Arc;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
+use super::activation::Activation;
+use crate::kernels::packed::{Packed, Then};
 use crate::kernels::{self, affine::affine};
 
 /// `x Wᵀ + b`, as `torch.nn.Linear`.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weights: Weights,
+}
+
+#[derive(Debug, Clone)]
+enum Weights {
+    Plain {
+        weight: Tensor,
+        bias: Option<Tensor>,
+    },
+    Packed(Arc<Packed>),
 }
 
 impl Linear {
     /// A map with `weight` `[O, I]` and, if any, `bias` `[O]`.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+        Self {
+            weights: Weights::Plain { weight, bias },
+        }
     }
 
-    /// The weight, `[O, I]`.
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
+    /// The same map, for good: on the processor, where its weights are no variables, they are laid out for the
+    /// kernels and the tensors let go. No gradient goes through it any more.
+    ///
+    /// # Errors
+    /// Candle's, for a weight that is no matrix.
+    pub fn packed(self) -> Result<Self> {
+        let Weights::Plain { weight, bias } = &self.weights else {
+            return Ok(self);
+        };
+        let tensors: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
+        if !kernels::serves(&tensors) || tensors.iter().any(|tensor| tensor.track_op()) {
+            return Ok(self);
+        }
+        let packed = Packed::new(weight, bias.as_ref())?;
+        Ok(Self {
+            weights: Weights::Packed(Arc::new(packed)),
+        })
+    }
+
+    /// Length O of the output.
+    ///
+    /// # Errors
+    /// Candle's, for a weight that is no matrix.
+    pub fn outputs(&self) -> Result<usize> {
+        match &self.weights {
+            Weights::Plain { weight, .. } => Ok(weight.dims2()?.0),
+            Weights::Packed(packed) => Ok(packed.outputs()),
+        }
     }
 
     /// Maps `x` `[…, I]` to `[…, O]`. Differentiable with respect to `x`, and to the weights where
-    /// they are variables.
+    /// they are variables, unless the map is [packed](Linear::packed).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (outputs, inputs) = self.weight.dims2()?;
-        let mut shape = x.dims().to_vec();
-        let last = shape.pop();
-        if last != Some(inputs) {
-            bail!("linear expects {inputs} features, found {:?}", x.dims());
+        match &self.weights {
+            Weights::Plain { weight, bias } => plain(weight, bias.as_ref(), x),
+            Weights::Packed(packed) => apply(packed, x, None, Then::Keep),
         }
-        let rows = shape.iter().product::<usize>();
-        let flat = x.reshape((rows, inputs))?;
-        shape.push(outputs);
-        if let Some(bias) = &self.bias
-            && (self.weight.track_op() || bias.track_op())
-            && kernels::serves(&[x, &self.weight, bias])
-        {
-            return affine(&flat, &self.weight, bias)?.reshape(shape);
+    }
+
+    /// `activation(forward(x))`.
+    pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        match (&self.weights, activation) {
+            (Weights::Packed(packed), Activation::QuickGelu) => {
+                apply(packed, x, None, Then::QuickGelu)
+            }
+            _ => activation.forward(&self.forward(x)?),
         }
-        let y = if flat.track_op() && !self.weight.track_op() {
-            flat.contiguous()?.apply_op1(Frozen {
-                transposed: self.weight.t()?,
-            })?
-        } else {
-            flat.matmul(&self.weight.t()?)?
-        };
-        match &self.bias {
-            Some(bias) => y.reshape(shape)?.broadcast_add(bias),
-            None => y.reshape(shape),
+    }
+
+    /// `onto + forward(x)`, for `onto` `[…, O]`.
+    pub fn forward_onto(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Packed(packed) => apply(packed, x, Some(onto), Then::Keep),
+            Weights::Plain { .. } => onto + self.forward(x)?,
         }
+    }
+}
+
+fn expects(inputs: usize, x: &Tensor) -> Result<()> {
+    if x.dims().last() != Some(&inputs) {
+        bail!("linear expects {inputs} features, found {:?}", x.dims());
+    }
+    Ok(())
+}
+
+fn apply(packed: &Packed, x: &Tensor, onto: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    expects(packed.inputs(), x)?;
+    if x.track_op() || !kernels::serves(&[x]) {
+        bail!("a packed linear takes f32 on the processor without gradient");
+    }
+    packed.apply(x, onto, then)
+}
+
+fn plain(weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+    let (outputs, inputs) = weight.dims2()?;
+    expects(inputs, x)?;
+    let mut shape = x.dims().to_vec();
+    shape.pop();
+    let rows = shape.iter().product::<usize>();
+    let flat = x.reshape((rows, inputs))?;
+    shape.push(outputs);
+    if let Some(bias) = bias
+        && (weight.track_op() || bias.track_op())
+        && kernels::serves(&[x, weight, bias])
+    {
+        return affine(&flat, weight, bias)?.reshape(shape);
+    }
+    let y = if flat.track_op() && !weight.track_op() {
+        flat.contiguous()?.apply_op1(Frozen {
+            transposed: weight.t()?,
+        })?
+    } else {
+        flat.matmul(&weight.t()?)?
+    };
+    match bias {
+        Some(bias) => y.reshape(shape)?.broadcast_add(bias),
+        None => y.reshape(shape),
     }
 }
 
