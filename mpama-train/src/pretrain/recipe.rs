@@ -65,11 +65,11 @@ impl Default for Recipe {
         let phase = |steps, side, pairs| Phase { steps, side, pairs };
         Self {
             seed: 1,
-            twins: 240,
-            phases: vec![phase(3500, 64, 20), phase(2500, 128, 12)],
+            twins: 480,
+            phases: vec![phase(4000, 64, 20), phase(5000, 128, 12)],
             learning_rate: 1.5e-3,
             warmup: 100,
-            twin_weight: 1.0,
+            twin_weight: 2.0,
             dense_weight: 1.0,
             save_every: 100,
             size: Size {
