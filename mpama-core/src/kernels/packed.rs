@@ -12,6 +12,9 @@ const INNER: usize = 1024;
 /// Rows that one thread takes at a time, at most: every panel of weights is read once for them.
 const BLOCK: usize = 384;
 
+/// Inputs that are laid out at a time.
+const SOME: usize = 16;
+
 /// A matrix of weights and a bias.
 #[derive(Debug)]
 pub(crate) struct Packed {
@@ -51,9 +54,13 @@ impl Packed {
             .chunks_exact_mut(across * inputs)
             .zip(weight.chunks(across * inputs));
         for_each(each, |(panel, weight)| {
-            for (output, weight) in weight.chunks_exact(inputs).enumerate() {
-                for (input, weight) in weight.iter().enumerate() {
-                    panel[input * across + output] = *weight;
+            // a few inputs at a time, so that what is written stays in the first-level cache
+            for (part, panel) in panel.chunks_mut(SOME * across).enumerate() {
+                for (output, weight) in weight.chunks_exact(inputs).enumerate() {
+                    let weight = &weight[part * SOME..];
+                    for (row, weight) in panel.chunks_exact_mut(across).zip(weight) {
+                        row[output] = *weight;
+                    }
                 }
             }
         });
