@@ -29,8 +29,9 @@ pub(crate) fn attend(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize)
         let image = keys * width;
         let images = key.chunks_exact(image).zip(value.chunks_exact(image));
         let parts = images.flat_map(|image| (0..heads).map(move |head| (image, head)));
-        let packed = side_by_side(parts, |((key, value), head)| {
-            Head::new(key, value, width, head * depth, depth)
+        let mut packed = vec![Head::default(); batch * heads];
+        for_each(parts.zip(&mut packed), |(((key, value), head), packed)| {
+            *packed = Head::new(key, value, width, head * depth, depth);
         });
         let each = query.chunks_exact(queries * width);
         let each = each.zip(out.chunks_exact_mut(queries * width));
@@ -53,19 +54,6 @@ pub(crate) fn attend(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize)
         });
     })?;
     Tensor::from_vec(out, (batch, queries, width), query.device())
-}
-
-/// Does `work` on every item side by side, in order.
-fn side_by_side<T: Send, R: Send + Default + Clone>(
-    items: impl Iterator<Item = T>,
-    work: impl Fn(T) -> R + Send + Sync,
-) -> Vec<R> {
-    let items: Vec<T> = items.collect();
-    let mut results = vec![R::default(); items.len()];
-    for_each(items.into_iter().zip(&mut results), |(item, result)| {
-        *result = work(item);
-    });
-    results
 }
 
 /// Keys and values of one head, laid out for products.
