@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use mpama_core::DeviceChoice;
+use mpama_core::clip::Precision;
 
 pub(crate) use datasets::{Check, Datasets, Prepare, Synth};
 pub(crate) use experiment::Experiment;
@@ -178,6 +179,10 @@ pub(crate) struct Model {
     )]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) adapter: Option<PathBuf>,
+
+    /// What the processor looks at images in: f32; faster int16 or int8, less exact; bf16
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(crate) dtype: Precision,
 }
 
 /// `mpama demo`.
@@ -333,6 +338,10 @@ pub(crate) struct Eval {
     )]
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) adapter: Vec<PathBuf>,
+
+    /// What the processor looks at images in: f32; faster int16 or int8, less exact; bf16
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(crate) dtype: Precision,
 
     /// Datasets to measure on: folders, or lists of images (.csv, .jsonl, or AnomalyCLIP's meta.json)
     #[arg(long, required = true, num_args = 1.., value_name = "DATASET")]

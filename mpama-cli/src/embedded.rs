@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use mpama_core::Adapter;
-use mpama_core::clip::{ClipConfig, VisionTower};
+use mpama_core::clip::{ClipConfig, Precision, VisionOptions, VisionTower};
 
 use crate::files::write_whole;
 use crate::problem::Mistake;
@@ -40,7 +40,11 @@ pub(crate) fn adapter(device: &Device) -> mpama_core::Result<Adapter> {
 }
 
 /// The backbone's image tower, as this adapter reads it.
-pub(crate) fn vision(adapter: &Adapter, device: &Device) -> mpama_core::Result<VisionTower> {
+pub(crate) fn vision(
+    adapter: &Adapter,
+    precision: Precision,
+    device: &Device,
+) -> mpama_core::Result<VisionTower> {
     let [(name, json), (_, weights), _] = FILES;
     let config = ClipConfig::parse(json, Path::new(name))?;
     let tensors = candle_core::safetensors::load_buffer(weights, device)?;
@@ -48,11 +52,14 @@ pub(crate) fn vision(adapter: &Adapter, device: &Device) -> mpama_core::Result<V
         .into_iter()
         .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)))
         .collect::<mpama_core::Result<_>>()?;
-    let options = adapter
-        .config
-        .model
-        .vision
-        .options(config.vision.blocks.layers);
+    let options = VisionOptions {
+        precision,
+        ..adapter
+            .config
+            .model
+            .vision
+            .options(config.vision.blocks.layers)
+    };
     Ok(VisionTower::from_tensors(&config, &options, &tensors)?.packed()?)
 }
 

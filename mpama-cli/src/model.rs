@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::{Device, DeviceLocation};
-use mpama_core::clip::Checkpoint;
+use mpama_core::clip::{Checkpoint, Precision, VisionOptions};
 use mpama_core::{Adapter, AdapterConfig, Detector};
 
 use crate::cli::{Global, Model};
@@ -30,7 +30,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::Result<Loaded> {
     let started = Instant::now();
     if model.clip.is_none() && model.adapter.is_none() {
-        return embedded(global, output);
+        return embedded(model.dtype, global, output);
     }
     let given = model.adapter.as_deref().ok_or(Mistake::Missing {
         what: "adapter",
@@ -47,10 +47,11 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     let clip = backbone(clip, global, output)?;
     let (method, config) = (adapter.method(), adapter.config.clone());
     let checkpoint = Checkpoint::open(&clip.folder)?;
-    let options = config
-        .model
-        .vision
-        .options(checkpoint.config().vision.blocks.layers);
+    let layers = checkpoint.config().vision.blocks.layers;
+    let options = VisionOptions {
+        precision: model.dtype,
+        ..config.model.vision.options(layers)
+    };
     let vision = checkpoint.vision(&options, &device)?;
     let detector = Detector::new(vision, adapter)?;
     output.note(format_args!(
@@ -70,11 +71,11 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
 }
 
 /// The demo's backbone and adapter.
-fn embedded(global: &Global, output: &Output) -> anyhow::Result<Loaded> {
+fn embedded(dtype: Precision, global: &Global, output: &Output) -> anyhow::Result<Loaded> {
     let device = global.device.open()?;
     let adapter = embedded::adapter(&device)?;
     let (method, config) = (adapter.method(), adapter.config.clone());
-    let vision = embedded::vision(&adapter, &device)?;
+    let vision = embedded::vision(&adapter, dtype, &device)?;
     output.note(format_args!(
         "No --clip and no --adapter: using the demo's, tiny and trained on drawings. For real work, \
          train on a real CLIP (`mpama pull --list`): {LITERAL}mpama train --help{LITERAL:#}"

@@ -92,6 +92,12 @@ pub enum Error {
         /// The system's word.
         source: std::io::Error,
     },
+    /// No precision that products can be computed in.
+    #[error("dtype `{wanted}`: expected f32, int16, bf16 or int8")]
+    Precision {
+        /// As asked for.
+        wanted: String,
+    },
     /// A device that this build or machine does not have.
     #[error("device `{wanted}`: {problem}")]
     Device {

@@ -217,6 +217,7 @@ fn what_the_vision_tower_cannot_do_is_an_error() {
         vv_depth,
         class_ln_post: false,
         intermediate,
+        ..VisionOptions::default()
     };
     let load = |options| tiny().vision(&options, &Device::Cpu);
     assert!(matches!(

@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Eval, global: &Global, output: &Output) -> anyhow::Resu
         let model = Model {
             clip: args.clip.clone(),
             adapter: adapter.cloned(),
+            dtype: args.dtype,
         };
         let loaded = model::load(&model, global, output)?;
         protocol::check(&loaded.config, &datasets, args.allow_training_data)?;

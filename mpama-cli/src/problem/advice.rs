@@ -282,6 +282,7 @@ fn of_core(error: &mpama_core::Error) -> Option<String> {
         }
         Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => DISK_FULL.into(),
         Error::Io { .. } => "check the path and your rights there".into(),
+        Error::Precision { .. } => "f32 is exact; int16 is the faster one to try first".into(),
         Error::Device { .. } => {
             "use `--device cpu`, or `--device auto` for the best there is; this needs a build \
              with CUDA and a card"
@@ -377,6 +378,9 @@ fn of_clip(error: &ClipError) -> String {
         }
         ClipError::VvDepth { .. } => {
             "set `model.vision.vv-depth` to \"auto\" or to fewer blocks".into()
+        }
+        ClipError::Precision { .. } => {
+            "leave out --dtype, or compute on the processor with --device cpu".into()
         }
         ClipError::Shape { .. } => {
             "set `model.image-size` to a multiple of the backbone's patch: `mpama info CLIP` \

@@ -6,6 +6,7 @@ use super::config::BlocksConfig;
 use super::error as clip;
 use super::weights::{Wanted, Weights};
 use crate::kernels;
+use crate::kernels::precision::Precision;
 use crate::nn::linear::Linear;
 use crate::nn::softmax::softmax;
 
@@ -20,6 +21,8 @@ pub(super) struct Attention {
     value: Linear,
     out: Linear,
     heads: usize,
+    /// What attention that does not learn is computed in.
+    precision: Precision,
 }
 
 impl Attention {
@@ -56,17 +59,19 @@ impl Attention {
             value: linear("v_proj")?,
             out: linear("out_proj")?,
             heads: config.heads,
+            precision: Precision::F32,
         })
     }
 
     /// The same projections for a tower that does not learn.
-    pub(super) fn packed(self) -> Result<Self> {
+    pub(super) fn packed(self, precision: Precision) -> Result<Self> {
         Ok(Self {
-            query: self.query.packed()?,
-            key: self.key.packed()?,
-            value: self.value.packed()?,
-            out: self.out.packed()?,
+            query: self.query.packed(precision)?,
+            key: self.key.packed(precision)?,
+            value: self.value.packed(precision)?,
+            out: self.out.packed(precision)?,
             heads: self.heads,
+            precision,
         })
     }
 
@@ -100,7 +105,7 @@ impl Attention {
         let all = [query, key, value];
         let learns = all.iter().any(|tensor| tensor.track_op());
         if !learns && mask.is_none() && kernels::serves(&all) {
-            return kernels::heads::attend(query, key, value, self.heads);
+            return kernels::heads::attend(query, key, value, self.heads, self.precision);
         }
         let (query, key, value) = (self.split(query)?, self.split(key)?, self.split(value)?);
         let attended = match learns && kernels::serves(&all) {

@@ -6,6 +6,7 @@ use super::attention::Attention;
 use super::config::BlocksConfig;
 use super::error as clip;
 use super::weights::{Wanted, Weights};
+use crate::kernels::precision::Precision;
 use crate::nn::activation::Activation;
 use crate::nn::layer_norm::LayerNorm;
 use crate::nn::linear::Linear;
@@ -71,11 +72,11 @@ impl Block {
     }
 
     /// The same block for a tower that does not learn.
-    pub(super) fn packed(self) -> Result<Self> {
+    pub(super) fn packed(self, precision: Precision) -> Result<Self> {
         Ok(Self {
-            attention: self.attention.packed()?,
-            up: self.up.packed()?,
-            down: self.down.packed()?,
+            attention: self.attention.packed(precision)?,
+            up: self.up.packed(precision)?,
+            down: self.down.packed(precision)?,
             ..self
         })
     }

@@ -1,5 +1,6 @@
 //! What can be wrong with a CLIP and with what it is given.
 
+use crate::kernels::precision::Precision;
 use std::path::PathBuf;
 
 /// A CLIP that cannot be loaded or run. Messages name the thing, what was expected and what was found.
@@ -92,6 +93,14 @@ pub enum ClipError {
         layer: usize,
         /// Blocks of the tower.
         layers: usize,
+    },
+    /// A precision that only the processor's kernels have.
+    #[error("{precision} is a precision of the processor, not of {device}")]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
+        /// The kind of device it was asked for on.
+        device: &'static str,
     },
     /// Something given to a tower has the wrong shape.
     #[error("{what} has shape {found:?}, expected {expected}")]

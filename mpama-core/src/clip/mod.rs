@@ -26,6 +26,7 @@ pub use text::TextTower;
 pub use tokenizer::ClipTokenizer;
 pub use vision::{VisionFeatures, VisionOptions, VisionTower};
 
+pub use crate::kernels::precision::Precision;
 use weights::Source;
 
 /// A CLIP on disk, as on the Hub: `config.json`, the weights (`model.safetensors` or

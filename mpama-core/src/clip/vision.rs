@@ -10,6 +10,7 @@ use super::config::ClipConfig;
 use super::error::{ClipError, Result};
 use super::position::resize;
 use super::weights::{Source, Wanted, Weights};
+use crate::kernels::precision::Precision;
 use crate::nn::layer_norm::LayerNorm;
 use crate::nn::linear::Linear;
 
@@ -23,6 +24,8 @@ pub struct VisionOptions {
     pub class_ln_post: bool,
     /// Blocks, counted from 1, after which patch tokens are taken as well.
     pub intermediate: Vec<usize>,
+    /// What products are computed in. Only the processor has others than f32.
+    pub precision: Precision,
 }
 
 /// What the image tower sees. All tensors are f32 and carry no gradient.
@@ -83,6 +86,15 @@ impl VisionTower {
         device: &Device,
     ) -> Result<Self> {
         check(config, options)?;
+        let precision = options.precision;
+        if precision != Precision::F32 && !device.is_cpu() {
+            let device = if device.is_cuda() {
+                "a CUDA card"
+            } else {
+                "Metal"
+            };
+            return Err(ClipError::Precision { precision, device });
+        }
         Self::build(source.read(&wanted(config))?, config, options, device)?.packed()
     }
 
@@ -92,9 +104,10 @@ impl VisionTower {
     /// # Errors
     /// If an operation fails.
     pub fn packed(self) -> Result<Self> {
-        let blocks = self.blocks.into_iter().map(Block::packed);
+        let precision = self.options.precision;
+        let blocks = self.blocks.into_iter().map(|block| block.packed(precision));
         Ok(Self {
-            patch: self.patch.packed()?,
+            patch: self.patch.packed(Precision::F32)?,
             blocks: blocks.collect::<candle_core::Result<_>>()?,
             ..self
         })

@@ -31,7 +31,7 @@ impl VisionConfig {
         VisionOptions {
             vv_depth: self.vv_depth.resolve(layers, 19, 24),
             class_ln_post: self.class_ln_post,
-            intermediate: Vec::new(),
+            ..VisionOptions::default()
         }
     }
 }

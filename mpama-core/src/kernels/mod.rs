@@ -10,12 +10,16 @@
 
 pub(crate) mod affine;
 pub(crate) mod attention;
+mod convert;
 mod floats;
 pub(crate) mod heads;
 pub(crate) mod layer_norm;
 pub(crate) mod packed;
+pub(crate) mod precision;
 pub(crate) mod product;
 pub(crate) mod quick_gelu;
+mod step;
+mod strips;
 mod tile;
 
 use candle_core::backend::BackendStorage;
@@ -56,6 +60,11 @@ fn with_values<const N: usize, R>(
         *values = slice(storage, layout)?;
     }
     Ok(work(values))
+}
+
+/// The registers that the kernels use.
+pub(crate) fn arch() -> pulp::Arch {
+    pulp::Arch::new()
 }
 
 /// Does `work` on every task, side by side where there are threads for it. A pool of one is not used:

@@ -9,6 +9,7 @@ use candle_core::{
 
 use super::activation::Activation;
 use crate::kernels::packed::{Packed, Then};
+use crate::kernels::precision::Precision;
 use crate::kernels::{self, affine::affine};
 
 /// `x Wᵀ + b`, as `torch.nn.Linear`.
@@ -34,12 +35,12 @@ impl Linear {
         }
     }
 
-    /// The same map, for good: on the processor, where its weights are no variables, they are laid out for the
-    /// kernels and the tensors let go. No gradient goes through it any more.
+    /// The same map, for good: on the processor, where its weights are no variables, they are converted,
+    /// laid out for the kernels, and the tensors let go. No gradient goes through it any more.
     ///
     /// # Errors
     /// Candle's, for a weight that is no matrix.
-    pub fn packed(self) -> Result<Self> {
+    pub fn packed(self, precision: Precision) -> Result<Self> {
         let Weights::Plain { weight, bias } = &self.weights else {
             return Ok(self);
         };
@@ -47,7 +48,7 @@ impl Linear {
         if !kernels::serves(&tensors) || tensors.iter().any(|tensor| tensor.track_op()) {
             return Ok(self);
         }
-        let packed = Packed::new(weight, bias.as_ref())?;
+        let packed = Packed::new(weight, bias.as_ref(), precision)?;
         Ok(Self {
             weights: Weights::Packed(Arc::new(packed)),
         })

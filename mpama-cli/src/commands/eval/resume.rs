@@ -48,7 +48,7 @@ impl Resume {
                 .or_else(of_save)
                 .map(|folder| folder.join(FOLDER)),
             adapter: bytes,
-            maps: format!("{:?}", args.save_maps),
+            maps: format!("{:?} {}", args.save_maps, args.dtype),
             begun: Vec::new(),
         })
     }
