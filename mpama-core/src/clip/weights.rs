@@ -292,10 +292,14 @@ impl File {
             .and_then(|tensor| tensor.contiguous())
             .map_err(|error| damaged(innermost(&error)))?;
         let bad = with_values(&tensor, |values| {
-            let position = values
-                .par_iter()
-                .position_first(|value| !value.is_finite())?;
-            Some((position, values[position]))
+            // without a way out of the loop it is one over wide registers
+            let finite = |some: &[f32]| some.iter().fold(true, |all, x| all & x.is_finite());
+            let some = values
+                .par_chunks(SOME)
+                .position_first(|some| !finite(some))?;
+            let rest = &values[some * SOME..];
+            let place = rest.iter().position(|value| !value.is_finite())?;
+            Some((some * SOME + place, rest[place]))
         })?;
         match bad {
             None => Ok(tensor),
@@ -308,6 +312,9 @@ impl File {
         }
     }
 }
+
+/// Values that are looked at together.
+const SOME: usize = 4096;
 
 /// Runs `f` on the values of a contiguous f32 tensor on the CPU, without a copy.
 fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {

@@ -146,39 +146,49 @@ pub(super) fn shares<S: Simd, const V: usize>(
     shares: &[[S::f32s; V]],
     steps: &mut [[S::u32s; V]],
 ) -> [S::f32s; V] {
-    let splat = |x| simd.splat_f32s(x);
-    let mut each = [splat(1.0); V];
+    let mut each = [simd.splat_f32s(1.0); V];
     if precision.is_whole() {
-        let (mut most, mut sum) = ([splat(f32::MIN_POSITIVE); V], [splat(0.0); V]);
+        let (mut most, mut sum) = (
+            [simd.splat_f32s(f32::MIN_POSITIVE); V],
+            [simd.splat_f32s(0.0); V],
+        );
         for row in shares {
-            for ((x, most), sum) in row.iter().zip(&mut most).zip(&mut sum) {
-                *most = simd.max_f32s(*most, *x);
-                *sum = simd.add_f32s(*sum, *x);
+            for v in 0..V {
+                most[v] = simd.max_f32s(most[v], row[v]);
+                sum[v] = simd.add_f32s(sum[v], row[v]);
             }
         }
-        for ((each, most), sum) in each.iter_mut().zip(most).zip(sum) {
-            let most = simd.div_f32s(splat(f32::from(i16::MAX)), most);
-            let sum = simd.div_f32s(splat(room(shares.len())), sum);
-            *each = simd.min_f32s(splat(1e30), simd.min_f32s(most, sum));
+        let (largest, room) = (f32::from(i16::MAX), room(shares.len()));
+        for v in 0..V {
+            let most = simd.div_f32s(simd.splat_f32s(largest), most[v]);
+            let sum = simd.div_f32s(simd.splat_f32s(room), sum[v]);
+            each[v] = simd.min_f32s(simd.splat_f32s(1e30), simd.min_f32s(most, sum));
         }
     }
-    let half = |x: S::f32s, each: S::f32s| {
-        if precision.is_whole() {
-            let number = simd.mul_add_e_f32s(x, each, splat(ROUND));
-            simd.and_u32s(simd.transmute_u32s_f32s(number), simd.splat_u32s(0xffff))
-        } else {
-            let bits = simd.add_u32s(simd.transmute_u32s_f32s(x), simd.splat_u32s(0x8000));
-            simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(16))
-        }
-    };
-    let zeros = [splat(0.0); V];
+    let zeros = [simd.splat_f32s(0.0); V];
     for (pair, steps) in shares.chunks(2).zip(steps) {
-        let second = pair.get(1).unwrap_or(&zeros);
-        for (v, step) in steps.iter_mut().enumerate() {
-            let [first, second] = [pair[0], *second].map(|row| half(row[v], each[v]));
+        let second = if pair.len() == 2 { &pair[1] } else { &zeros };
+        for v in 0..V {
+            let first = share(simd, precision, pair[0][v], each[v]);
+            let second = share(simd, precision, second[v], each[v]);
             let second = simd.wrapping_dyn_shl_u32s(second, simd.splat_u32s(16));
-            *step = simd.or_u32s(first, second);
+            steps[v] = simd.or_u32s(first, second);
         }
     }
-    each.map(|each| simd.div_f32s(splat(1.0), each))
+    for each in &mut each {
+        *each = simd.div_f32s(simd.splat_f32s(1.0), *each);
+    }
+    each
+}
+
+/// One of [`shares`], in the lower half of each lane.
+#[inline(always)]
+fn share<S: Simd>(simd: S, precision: Precision, x: S::f32s, each: S::f32s) -> S::u32s {
+    if precision.is_whole() {
+        let number = simd.mul_add_e_f32s(x, each, simd.splat_f32s(ROUND));
+        simd.and_u32s(simd.transmute_u32s_f32s(number), simd.splat_u32s(0xffff))
+    } else {
+        let bits = simd.add_u32s(simd.transmute_u32s_f32s(x), simd.splat_u32s(0x8000));
+        simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(16))
+    }
 }

@@ -50,11 +50,11 @@ pub(super) fn exp_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let n = simd.sub_f32s(rounded, round);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
-    let p = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5]
-        .iter()
-        .fold(simd.splat_f32s(1.987_569_1e-4), |p, c| {
-            simd.mul_add_e_f32s(p, r, simd.splat_f32s(*c))
-        });
+    // a loop: closures are not always compiled for the registers that they are called in
+    let mut p = simd.splat_f32s(1.987_569_1e-4);
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
+    }
     let fraction = simd.mul_add_e_f32s(simd.mul_f32s(r, r), p, simd.add_f32s(r, one));
     let bits = simd.transmute_u32s_f32s(rounded);
     let power = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23));

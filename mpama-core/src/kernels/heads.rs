@@ -5,8 +5,9 @@
 
 use candle_core::{Result, Tensor};
 use pulp::Simd;
-use pulp::bytemuck::cast_slice;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
+use super::aligned::Aligned;
 use super::convert;
 use super::floats::exp_lanes;
 use super::precision::Precision;
@@ -134,14 +135,14 @@ struct Strip<'a> {
 #[derive(Default)]
 struct Scratch {
     /// Queries, `[steps, across]`, and what their numbers are worth.
-    queries: Vec<u32>,
+    queries: Aligned,
     worth: Vec<f32>,
     /// Scores, then their exponentials, `[keys, across]`.
-    scores: Vec<f32>,
+    scores: Aligned,
     /// Some of them as steps.
-    shares: Vec<u32>,
+    shares: Aligned,
     /// `[depth, across]`.
-    mixed: Vec<f32>,
+    mixed: Aligned,
 }
 
 impl Work for Strip<'_> {
@@ -158,9 +159,10 @@ impl Work for Strip<'_> {
             let most: [S::f32s; V] = head.score(simd, step, &mut scratch);
             let sums = head.mix(simd, step, &most, &mut scratch);
             let sums: &[f32] = cast_slice(&sums);
+            let mixed: &[f32] = cast_slice(&scratch.mixed);
             for (q, out) in self.out.chunks_exact_mut(self.width).enumerate() {
                 let out = &mut out[left..][..head.depth];
-                for (out, mixed) in out.iter_mut().zip(scratch.mixed.chunks_exact(across)) {
+                for (out, mixed) in out.iter_mut().zip(mixed.chunks_exact(across)) {
                     *out = mixed[q] / sums[q];
                 }
             }
@@ -180,7 +182,7 @@ impl Head {
         let scale = (self.depth as f32).powf(-0.5);
         let steps = self.depth.div_ceil(self.precision.per_step());
         let (mut scaled, mut converted) = (vec![0.0; self.depth], vec![0; steps]);
-        scratch.queries.resize(steps * across, 0);
+        scratch.queries.resize(steps * across);
         scratch.worth.resize(across, 0.0);
         for (q, row) in rows.enumerate() {
             for (scaled, x) in scaled.iter_mut().zip(row) {
@@ -207,26 +209,25 @@ impl Head {
             scores,
             ..
         } = scratch;
-        scores.resize(self.count.next_multiple_of(ROWS) * V * S::F32_LANES, 0.0);
+        scores.resize(self.count.next_multiple_of(ROWS) * V * S::F32_LANES);
         let of_query: &[S::f32s; V] = &rows(simd, of_query)[0];
         let mut most = [simd.splat_f32s(f32::NEG_INFINITY); V];
-        let scores: &mut [[S::f32s; V]] = rows_mut(simd, scores);
+        let scores: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(scores));
         let strips = self.keys.iter().zip(scores.chunks_exact_mut(ROWS));
         for (s, ((strip, of_key), scores)) in strips.enumerate() {
             let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, queries);
             // the last strip may end in rows that are no key
             let keys = self.count - s * ROWS;
-            let each = scores.iter_mut().zip(sums).zip(of_key);
-            for (k, ((scores, sums), of_key)) in each.enumerate() {
-                let of_key = simd.splat_f32s(*of_key);
+            for k in 0..ROWS {
+                let of_key = simd.splat_f32s(of_key[k]);
                 for v in 0..V {
-                    scores[v] = step.floats(simd, sums[v]);
-                    if self.precision.is_whole() {
-                        let worth = simd.mul_f32s(of_key, of_query[v]);
-                        scores[v] = simd.mul_f32s(scores[v], worth);
+                    let mut score = step.floats(simd, sums[k][v]);
+                    if M::WHOLE {
+                        score = simd.mul_f32s(score, simd.mul_f32s(of_key, of_query[v]));
                     }
+                    scores[k][v] = score;
                     if k < keys {
-                        most[v] = simd.max_f32s(most[v], scores[v]);
+                        most[v] = simd.max_f32s(most[v], score);
                     }
                 }
             }
@@ -251,9 +252,10 @@ impl Head {
         } = scratch;
         let across = V * S::F32_LANES;
         let mut total = [simd.splat_f32s(0.0); V];
-        mixed.clear();
-        mixed.resize(self.depth.next_multiple_of(ROWS) * across, 0.0);
-        let mixed: &mut [[S::f32s; V]] = rows_mut(simd, mixed);
+        mixed.resize(self.depth.next_multiple_of(ROWS) * across);
+        mixed.fill(0);
+        let mixed: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(mixed));
+        let scores: &mut [f32] = cast_slice_mut(scores);
         let parts = scores[..self.count * across].chunks_mut(KEYS * across);
         for (scores, values) in parts.zip(&self.values) {
             let weights: &mut [[S::f32s; V]] = rows_mut(simd, scores);
@@ -267,22 +269,22 @@ impl Head {
             let b: &[u32] = if self.precision == Precision::F32 {
                 cast_slice(scores)
             } else {
-                shares.resize(weights.len().div_ceil(2) * across, 0);
+                shares.resize(weights.len().div_ceil(2) * across);
                 let steps = S::as_mut_simd_u32s(shares).0.as_chunks_mut().0;
                 of_share = convert::shares(simd, self.precision, weights, steps);
                 shares
             };
             for ((strip, of_value), mixed) in values.iter().zip(mixed.chunks_exact_mut(ROWS)) {
                 let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, b);
-                for ((mixed, sums), of_value) in mixed.iter_mut().zip(sums).zip(of_value) {
-                    let of_value = simd.splat_f32s(*of_value);
+                for d in 0..ROWS {
+                    let of_value = simd.splat_f32s(of_value[d]);
                     for v in 0..V {
-                        let sum = step.floats(simd, sums[v]);
-                        mixed[v] = if self.precision.is_whole() {
+                        let sum = step.floats(simd, sums[d][v]);
+                        mixed[d][v] = if M::WHOLE {
                             let worth = simd.mul_f32s(of_value, of_share[v]);
-                            simd.mul_add_e_f32s(sum, worth, mixed[v])
+                            simd.mul_add_e_f32s(sum, worth, mixed[d][v])
                         } else {
-                            simd.add_f32s(mixed[v], sum)
+                            simd.add_f32s(mixed[d][v], sum)
                         };
                     }
                 }

@@ -9,6 +9,7 @@
 //! chooses at run time. Sums have a fixed order: results do not depend on the number of threads.
 
 pub(crate) mod affine;
+mod aligned;
 pub(crate) mod attention;
 mod convert;
 mod floats;

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 use pulp::Simd;
 
+use super::aligned::Aligned;
 use super::convert;
 use super::floats::exp_lanes;
 use super::precision::Precision;
@@ -14,7 +15,11 @@ use super::{for_each, with_values};
 /// Rows that one thread takes at a time, at most: every panel of weights is read once for them.
 const BLOCK: usize = 384;
 
-/// Steps that are laid out at a time, so that what is written stays in the first-level cache.
+/// Steps of rows that are laid out at a time: with a panel's share of the output they stay in the second-level
+/// cache.
+const GROUP: usize = 1024;
+
+/// Steps of weights that are laid out at a time, so that what is written stays in the first-level cache.
 const SOME: usize = 16;
 
 /// A matrix of weights and a bias.
@@ -22,7 +27,7 @@ const SOME: usize = 16;
 pub(crate) struct Packed {
     precision: Precision,
     /// `[panels, steps, across]`: as many outputs side by side as a tile is wide, zeros behind the last.
-    panels: Vec<u32>,
+    panels: Aligned,
     /// `[panels, parts, 2, across]`: what the numbers of a part of the inputs are worth, and what to take off
     /// their sums.
     scales: Vec<f32>,
@@ -69,7 +74,7 @@ impl Packed {
         let wide = outputs.next_multiple_of(across);
         let (steps, part) = (inputs.div_ceil(precision.per_step()), precision.part());
         let parts = inputs.div_ceil(part);
-        let mut panels = vec![0; wide * steps];
+        let mut panels = Aligned::zeros(wide * steps);
         let mut scales = vec![0.0; wide * parts * 2];
         let each = panels
             .chunks_exact_mut(across * steps)
@@ -185,59 +190,63 @@ impl Work for Block<'_> {
             V * S::F32_LANES,
             "weights are packed for other registers"
         );
-        let (per_step, part) = (precision.per_step(), precision.part().min(inputs));
+        let (per_step, part) = (precision.per_step(), precision.part());
         let (steps, parts) = (inputs.div_ceil(per_step), inputs.div_ceil(part));
-        let mut strips = Strips::default();
+        let rows_here = self.x.len() / inputs;
+        let mut group = vec![Strips::default(); (GROUP * per_step / part).min(parts)];
         let mut last = vec![0.0; across];
-        for p in 0..parts {
-            let first = p * part;
-            let here = part.min(inputs - first);
-            let inner = here.div_ceil(per_step);
-            let x = self.x.chunks_exact(inputs);
-            let count = self.x.len() / inputs;
-            strips.fill(
-                x.map(|row| &row[first..][..here]),
-                (count, here),
-                *precision,
-            );
+        for first in (0..parts).step_by(group.len()) {
+            let here = group.len().min(parts - first);
+            for (p, strips) in (first..).zip(&mut group[..here]) {
+                let (left, right) = (p * part, inputs.min((p + 1) * part));
+                let x = self.x.chunks_exact(inputs);
+                let x = x.map(|row| &row[left..right]);
+                strips.fill(x, (rows_here, right - left), *precision);
+            }
             let scales = scales.chunks_exact(across * 2 * parts);
             let panels = panels.chunks_exact(across * steps).zip(scales);
             for (left, (panel, scales)) in (0..).step_by(across).zip(panels) {
-                let b = &panel[first / per_step * across..][..inner * across];
-                let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..][..2 * across]);
                 let bias: &[S::f32s; V] = &rows(simd, &bias[left..][..across])[0];
-                for ((a, worth), out) in strips.iter().zip(self.out.chunks_mut(ROWS * outputs)) {
-                    let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
-                    for ((sums, worth), out) in
-                        sums.iter().zip(worth).zip(out.chunks_exact_mut(outputs))
+                for (p, strips) in (first..).zip(&group[..here]) {
+                    let b = &panel[p * part / per_step * across..];
+                    let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
+                    for ((a, worth), out) in strips.iter().zip(self.out.chunks_mut(ROWS * outputs))
                     {
-                        let out = &mut out[left..];
-                        let whole = out.len() >= across;
-                        let wide = across.min(out.len());
-                        if !whole {
-                            last[..wide].copy_from_slice(out);
-                        }
-                        let to = if whole { &mut out[..across] } else { &mut last };
-                        let to: &mut [S::f32s; V] = &mut rows_mut(simd, to)[0];
-                        let worth = simd.splat_f32s(*worth);
-                        for (v, y) in to.iter_mut().enumerate() {
-                            let sum = step.floats(simd, sums[v]);
-                            *y = if precision.is_whole() {
-                                let sum = simd.sub_f32s(sum, scales[1][v]);
-                                let each = simd.mul_f32s(scales[0][v], worth);
-                                simd.mul_add_e_f32s(sum, each, *y)
-                            } else {
-                                simd.add_f32s(*y, sum)
-                            };
+                        let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
+                        for (r, out) in out.chunks_exact_mut(outputs).enumerate() {
+                            let out = &mut out[left..];
+                            let whole = out.len() >= across;
+                            let wide = across.min(out.len());
+                            if !whole {
+                                last[..wide].copy_from_slice(out);
+                            }
+                            let to = if whole { &mut out[..across] } else { &mut last };
+                            let to: &mut [S::f32s; V] = &mut rows_mut(simd, to)[0];
+                            let worth = simd.splat_f32s(worth[r]);
+                            for v in 0..V {
+                                let sum = step.floats(simd, sums[r][v]);
+                                to[v] = if M::WHOLE {
+                                    let sum = match M::LIFTED {
+                                        true => simd.sub_f32s(sum, scales[1][v]),
+                                        false => sum,
+                                    };
+                                    let each = simd.mul_f32s(scales[0][v], worth);
+                                    simd.mul_add_e_f32s(sum, each, to[v])
+                                } else {
+                                    simd.add_f32s(to[v], sum)
+                                };
+                            }
                             if p + 1 == parts {
-                                *y = simd.add_f32s(*y, bias[v]);
-                                if self.then == Then::QuickGelu {
-                                    *y = quick_gelu(simd, *y);
+                                for v in 0..V {
+                                    to[v] = simd.add_f32s(to[v], bias[v]);
+                                    if self.then == Then::QuickGelu {
+                                        to[v] = quick_gelu(simd, to[v]);
+                                    }
                                 }
                             }
-                        }
-                        if !whole {
-                            out.copy_from_slice(&last[..wide]);
+                            if !whole {
+                                out.copy_from_slice(&last[..wide]);
+                            }
                         }
                     }
                 }

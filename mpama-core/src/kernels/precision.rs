@@ -44,13 +44,12 @@ impl Precision {
         }
     }
 
-    /// Inputs that are summed at a time: their panel of weights and the rows it meets stay in the caches, and
-    /// whole numbers have a scale for them.
+    /// Inputs that are summed at a time: their part of a panel of weights stays in the first-level cache, and
+    /// whole numbers have a scale for it.
     pub(super) fn part(self) -> usize {
         match self {
-            Self::F32 => 1024,
-            Self::Bf16 => 2048,
-            Self::Int16 | Self::Int8 => 256,
+            Self::F32 => 128,
+            Self::Bf16 | Self::Int16 | Self::Int8 => 256,
         }
     }
 

@@ -2,6 +2,11 @@
 //!
 //! One loop and one layout serve all of them; what a step holds decides how two of them meet.
 
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::{__m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_dpbusd_epi32};
+#[cfg(target_arch = "x86_64")]
+use std::mem::transmute;
+
 use pulp::bytemuck::cast;
 #[cfg(target_arch = "x86_64")]
 use pulp::{Arch, x86::V3, x86::V4};
@@ -14,6 +19,12 @@ use super::precision::Precision;
 pub(super) trait Step<S: Simd>: Copy {
     /// A register of sums.
     type Sums: Copy;
+
+    /// Whether sums are whole numbers, to be scaled.
+    const WHOLE: bool = false;
+
+    /// Whether all numbers of `a` are lifted to have no sign, which is to be taken off the sums.
+    const LIFTED: bool = false;
 
     fn zero(self, simd: S) -> Self::Sums;
 
@@ -175,7 +186,7 @@ impl<S: Simd> Step<S> for Single {
 
     #[inline(always)]
     fn meet(self, simd: S, a: S::u32s, b: S::u32s, sums: S::f32s) -> S::f32s {
-        let [a, b] = [a, b].map(|x| simd.transmute_f32s_u32s(x));
+        let (a, b) = (simd.transmute_f32s_u32s(a), simd.transmute_f32s_u32s(b));
         simd.mul_add_e_f32s(a, b, sums)
     }
 
@@ -199,11 +210,13 @@ impl<S: Simd> Step<S> for Halves {
 
     #[inline(always)]
     fn meet(self, simd: S, a: S::u32s, b: S::u32s, sums: S::f32s) -> S::f32s {
-        let first = |x| simd.wrapping_dyn_shl_u32s(x, simd.splat_u32s(16));
-        let second = |x| simd.and_u32s(x, simd.splat_u32s(0xffff_0000));
-        let float = |x| simd.transmute_f32s_u32s(x);
-        let sums = simd.mul_add_e_f32s(float(first(a)), float(first(b)), sums);
-        simd.mul_add_e_f32s(float(second(a)), float(second(b)), sums)
+        let (high, up) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
+        let first = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(a, up));
+        let second = simd.transmute_f32s_u32s(simd.and_u32s(a, high));
+        let of_b = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(b, up));
+        let sums = simd.mul_add_e_f32s(first, of_b, sums);
+        let of_b = simd.transmute_f32s_u32s(simd.and_u32s(b, high));
+        simd.mul_add_e_f32s(second, of_b, sums)
     }
 
     #[inline(always)]
@@ -228,11 +241,11 @@ impl Step<V4> for DotHalves {
 
     #[inline(always)]
     fn meet(self, _: V4, a: pulp::u32x16, b: pulp::u32x16, sums: pulp::f32x16) -> pulp::f32x16 {
-        use core::arch::x86_64::{__m512bh, _mm512_dpbf16_ps};
         // SAFETY: the token is proof that the processor has the instruction; all 64 bytes are numbers
         unsafe {
-            let [a, b] = [a, b].map(|x| std::mem::transmute::<pulp::u32x16, __m512bh>(x));
-            std::mem::transmute(_mm512_dpbf16_ps(std::mem::transmute(sums), a, b))
+            let (a, b) = (transmute::<_, __m512bh>(a), transmute::<_, __m512bh>(b));
+            let sums = _mm512_dpbf16_ps(transmute::<_, __m512>(sums), a, b);
+            transmute::<__m512, pulp::f32x16>(sums)
         }
     }
 
@@ -249,6 +262,7 @@ pub(super) struct Shorts;
 #[cfg(target_arch = "x86_64")]
 impl Step<V4> for Shorts {
     type Sums = pulp::i32x16;
+    const WHOLE: bool = true;
 
     #[inline(always)]
     fn zero(self, simd: V4) -> pulp::i32x16 {
@@ -270,6 +284,7 @@ impl Step<V4> for Shorts {
 #[cfg(target_arch = "x86_64")]
 impl Step<V3> for Shorts {
     type Sums = pulp::i32x8;
+    const WHOLE: bool = true;
 
     #[inline(always)]
     fn zero(self, simd: V3) -> pulp::i32x8 {
@@ -290,6 +305,7 @@ impl Step<V3> for Shorts {
 
 impl Step<Scalar> for Shorts {
     type Sums = i32;
+    const WHOLE: bool = true;
 
     #[inline(always)]
     fn zero(self, _: Scalar) -> i32 {
@@ -315,6 +331,8 @@ pub(super) struct Bytes;
 #[cfg(target_arch = "x86_64")]
 impl Step<V3> for Bytes {
     type Sums = pulp::i32x8;
+    const WHOLE: bool = true;
+    const LIFTED: bool = true;
 
     #[inline(always)]
     fn zero(self, simd: V3) -> pulp::i32x8 {
@@ -344,6 +362,8 @@ impl Step<V3> for Bytes {
 
 impl Step<Scalar> for Bytes {
     type Sums = i32;
+    const WHOLE: bool = true;
+    const LIFTED: bool = true;
 
     #[inline(always)]
     fn zero(self, _: Scalar) -> i32 {
@@ -372,6 +392,8 @@ struct DotBytes(pulp::core_arch::x86::Avx512vnni);
 #[cfg(target_arch = "x86_64")]
 impl Step<V4> for DotBytes {
     type Sums = pulp::i32x16;
+    const WHOLE: bool = true;
+    const LIFTED: bool = true;
 
     #[inline(always)]
     fn zero(self, simd: V4) -> pulp::i32x16 {
@@ -382,11 +404,9 @@ impl Step<V4> for DotBytes {
     fn meet(self, _: V4, a: pulp::u32x16, b: pulp::u32x16, sums: pulp::i32x16) -> pulp::i32x16 {
         // SAFETY: the token is proof that the processor has the instruction; all 64 bytes are numbers
         unsafe {
-            std::mem::transmute(core::arch::x86_64::_mm512_dpbusd_epi32(
-                std::mem::transmute(sums),
-                std::mem::transmute(a),
-                std::mem::transmute(b),
-            ))
+            let (a, b) = (transmute::<_, __m512i>(a), transmute::<_, __m512i>(b));
+            let sums = _mm512_dpbusd_epi32(transmute::<_, __m512i>(sums), a, b);
+            transmute::<__m512i, pulp::i32x16>(sums)
         }
     }
 

@@ -7,6 +7,7 @@ use super::super::step::{Bytes, Halves, Shorts, Single};
 use super::super::tests::numbers;
 use super::*;
 
+/// More than are laid out at a time.
 const PART: usize = 1024;
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
