@@ -16,8 +16,10 @@ use crate::interrupt;
 use crate::output::{Output, count};
 use crate::problem::Mistake;
 
-/// The steps by name.
-const STEPS: [(&str, fn(&Times) -> Duration); 6] = [
+/// A step's name, and where its time is found.
+type Step = (&'static str, fn(&Times) -> Duration);
+
+const STEPS: [Step; 6] = [
     ("decode", |times| times.decode),
     ("resize", |times| times.resize),
     ("tower", |times| times.tower),
