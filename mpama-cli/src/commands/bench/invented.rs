@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use mpama_core::adapter::SCHEMA_VERSION;
-use mpama_core::clip::{ClipConfig, VisionTower};
+use mpama_core::clip::{ClipConfig, Precision, VisionOptions, VisionTower};
 use mpama_core::config::ImageSize;
 use mpama_core::experts::ExpertPool;
 use mpama_core::{Adapter, AdapterConfig, BaseModel, ModelConfig, TextVectors};
@@ -42,7 +42,11 @@ impl Shape {
 }
 
 /// An image tower of this shape.
-pub(super) fn tower(shape: Shape, device: &Device) -> anyhow::Result<VisionTower> {
+pub(super) fn tower(
+    shape: Shape,
+    precision: Precision,
+    device: &Device,
+) -> anyhow::Result<VisionTower> {
     let config = shape.config()?;
     let tensors = config.tensors().into_iter();
     let tensors = tensors
@@ -57,7 +61,10 @@ pub(super) fn tower(shape: Shape, device: &Device) -> anyhow::Result<VisionTower
         })
         .collect::<candle_core::Result<BTreeMap<_, _>>>()?;
     let options = ModelConfig::default().vision;
-    let options = options.options(config.vision.blocks.layers);
+    let options = VisionOptions {
+        precision,
+        ..options.options(config.vision.blocks.layers)
+    };
     Ok(VisionTower::from_tensors(&config, &options, &tensors)?.packed()?)
 }
 

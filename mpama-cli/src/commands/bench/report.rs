@@ -90,7 +90,7 @@ pub(super) struct Tower {
     pub(super) gflop_per_second: f64,
     /// In the best round.
     pub(super) best_gflop_per_second: f64,
-    /// What the median is of the peak on all threads.
+    /// What the median is of the peak of f32 on all threads; of whole numbers it may be more than 1.
     pub(super) share_of_peak: f64,
 }
 

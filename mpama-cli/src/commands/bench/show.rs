@@ -36,8 +36,11 @@ pub(super) fn show(report: &Report, output: &Output) -> anyhow::Result<()> {
         shape(work)
     ))?;
     let heading = match &report.compared {
-        Some(_) => "      there    ratio",
-        None => "",
+        Some(other) => format!(
+            "      there    ratio   ({}, {})",
+            other.against, other.dtype
+        ),
+        None => String::new(),
     };
     output.line(format_args!(
         "{:16} {:>10} {:>10} {:>8}{heading}",
@@ -47,14 +50,14 @@ pub(super) fn show(report: &Report, output: &Output) -> anyhow::Result<()> {
         output.line(row(stage, report))?;
     }
     output.line(format_args!(
-        "\nImage tower: {:.1} GFLOP per image, {:.1} GFLOP/s (best {:.1}): {:.0} % of the peak",
+        "\nImage tower: {:.1} GFLOP per image, {:.1} GFLOP/s (best {:.1}): {:.0} % of the peak of f32",
         tower.gflop,
         tower.gflop_per_second,
         tower.best_gflop_per_second,
         100.0 * tower.share_of_peak
     ))?;
     output.line(format_args!(
-        "Peak of f32 in registers: {:.1} GFLOP/s on one thread, {:.1} on {}",
+        "In registers: {:.1} GFLOP/s of f32 on one thread, {:.1} on {}",
         peak.one_thread / 1e9,
         peak.all_threads / 1e9,
         peak.threads

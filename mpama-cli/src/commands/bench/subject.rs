@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use image::{ImageFormat, RgbImage};
-use mpama_core::clip::{Checkpoint, VisionTower};
+use mpama_core::clip::{Checkpoint, VisionOptions, VisionTower};
 use mpama_core::config::ImageSize;
 use mpama_core::preprocess::{Orientation, Picture};
 use mpama_core::{Detector, ModelConfig};
@@ -75,7 +75,7 @@ impl Subject {
                 backbone: loaded.config.base_model.id.clone(),
                 adapter: loaded.name.clone(),
                 weights: weights.to_owned(),
-                dtype: "f32".to_owned(),
+                dtype: vision.options().precision.name().to_owned(),
             },
             load: (weights != RANDOM).then_some(took),
             loaded,
@@ -101,7 +101,7 @@ fn loaded(
         (Some(shape), ..) => {
             let device = global.device.open()?;
             output.note(format_args!("Making random weights of {}", name(*shape)));
-            let tower = invented::tower(*shape, &device)?;
+            let tower = invented::tower(*shape, model.dtype, &device)?;
             Ok((joined(tower, &name(*shape))?, RANDOM))
         }
         (None, Some(clip), None) => {
@@ -109,7 +109,10 @@ fn loaded(
             let clip = backbone(Some(clip), global, output)?;
             let checkpoint = Checkpoint::open(&clip.folder)?;
             let layers = checkpoint.config().vision.blocks.layers;
-            let options = ModelConfig::default().vision.options(layers);
+            let options = VisionOptions {
+                precision: model.dtype,
+                ..ModelConfig::default().vision.options(layers)
+            };
             let tower = checkpoint.vision(&options, &device)?;
             Ok((joined(tower, &clip.name)?, "file"))
         }
