@@ -24,6 +24,7 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -189,6 +190,8 @@ def arguments():
 def main():
     options = arguments()
     torch.set_num_threads(options.threads)
+    if os.getloadavg()[0] > options.threads / 4:
+        print("warning: something else is at work here; PyTorch's threads suffer from it more than ours", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         images = options.images or list(noise(pathlib.Path(folder), 2))
         taken = measure(options, images)
