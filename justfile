@@ -27,6 +27,12 @@ test *args:
 bench *args:
     cargo bench -p mpama-train --bench metrics -- {{ args }}
 
+# the image tower beside PyTorch's, which has to be installed: tests/peer/tower.py says how
+[group('check')]
+bench-peer *args:
+    cargo build --release -p mpama-cli --locked
+    python3 tests/peer/tower.py {{ args }}
+
 # documentation of every public item
 [group('check')]
 doc:

@@ -1,5 +1,6 @@
 //! What can be typed: types and words, no behaviour.
 
+mod bench;
 mod datasets;
 mod experiment;
 mod export;
@@ -12,6 +13,7 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHin
 use mpama_core::DeviceChoice;
 use mpama_core::clip::Precision;
 
+pub(crate) use bench::{Bench, Shape};
 pub(crate) use datasets::{Check, Datasets, Prepare, Synth};
 pub(crate) use experiment::Experiment;
 pub(crate) use export::Export;
@@ -42,6 +44,7 @@ Make        train        train an adapter in two stages
             export       write an adapter for Python
 
 Look after  info         describe an adapter, backbone, run, dataset or image
+            bench        time the model here
             cache        list or remove what was fetched
             login        keep the token that the Hub knows you by
             logout       forget it
@@ -145,6 +148,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Describe an adapter, backbone, run, dataset or image
     Info(Info),
+    /// Time the model here: every step, and how near the image tower comes to what the processor can do
+    Bench(Bench),
     /// Show, check or write settings
     #[command(subcommand)]
     Config(Config),

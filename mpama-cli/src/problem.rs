@@ -82,6 +82,12 @@ pub(crate) enum Mistake {
     /// A report on other data.
     #[error("cannot compare with `{}`:{}", shown(path), indented(reasons))]
     NotComparable { path: PathBuf, reasons: Vec<String> },
+    /// A file that holds no measurement of speed.
+    #[error("`{}` is no benchmark: {reason}", shown(path))]
+    NoBenchmark { path: PathBuf, reason: String },
+    /// Speed at other work.
+    #[error("`{}` measured other work:{}", shown(path), indented(reasons))]
+    OtherWork { path: PathBuf, reasons: Vec<String> },
     /// A file that is no plan of an experiment.
     #[error("plan {}: {reason}", shown(path))]
     Plan { path: PathBuf, reason: String },

@@ -1,6 +1,7 @@
 //! One file per command: gather inputs, call a crate, show the answer.
 
 mod account;
+mod bench;
 mod cache;
 mod completions;
 mod config;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
         Command::Import(args) => import::run(args, &cli.global, output),
         Command::Export(args) => export::run(args, &cli.global, output),
         Command::Info(args) => info::run(args, &cli.global, output),
+        Command::Bench(args) => bench::run(args, &cli.global, output),
         Command::Config(args) => config::run(args, output),
         Command::Completions(args) => completions::run(args),
     }

@@ -120,6 +120,12 @@ fn of_mistake(mistake: &Mistake) -> String {
              `--data`"
                 .into()
         }
+        Mistake::NoBenchmark { .. } => {
+            "give a file with what an earlier `mpama bench --json` printed".into()
+        }
+        Mistake::OtherWork { .. } => {
+            "measure both with the same shape of backbone, `--size`, `--batch` and `--image`".into()
+        }
         Mistake::Plan { .. } => "configs/experiments has plans that read".into(),
         Mistake::UnknownDataset { known, .. } => {
             format!("its datasets are {}: give one as NAME=DIR", known.join(", "))
@@ -383,8 +389,8 @@ fn of_clip(error: &ClipError) -> String {
             "leave out --dtype, or compute on the processor with --device cpu".into()
         }
         ClipError::Shape { .. } => {
-            "set `model.image-size` to a multiple of the backbone's patch: `mpama info CLIP` \
-             shows it"
+            "set `model.image-size`, or `--size` of `mpama bench`, to a multiple of the backbone's \
+             patch: `mpama info CLIP` shows it"
                 .into()
         }
         ClipError::Layer { .. }

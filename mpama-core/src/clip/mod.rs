@@ -10,6 +10,7 @@ pub(crate) mod attention;
 mod block;
 mod config;
 mod error;
+mod operations;
 mod position;
 mod text;
 mod tokenizer;

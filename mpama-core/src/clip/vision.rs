@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{Device, Tensor};
 
 use super::block::Block;
-use super::config::ClipConfig;
+use super::config::{ClipConfig, VisionConfig};
 use super::error::{ClipError, Result};
 use super::position::resize;
 use super::weights::{Source, Wanted, Weights};
@@ -64,7 +64,7 @@ pub struct VisionTower {
     blocks: Vec<Block>,
     post_norm: LayerNorm,
     projection: Tensor,
-    patch_size: usize,
+    config: VisionConfig,
     options: VisionOptions,
     fingerprint: String,
 }
@@ -163,7 +163,7 @@ impl VisionTower {
             blocks: blocks(config, &mut weights, device)?,
             post_norm,
             projection,
-            patch_size: vision.patch_size,
+            config: vision.clone(),
             options: options.clone(),
             fingerprint,
         })
@@ -198,9 +198,14 @@ impl VisionTower {
         self.blocks[0].width()
     }
 
+    /// Sizes of the tower.
+    pub fn config(&self) -> &VisionConfig {
+        &self.config
+    }
+
     /// Side of a patch, in pixels.
     pub fn patch_size(&self) -> usize {
-        self.patch_size
+        self.config.patch_size
     }
 
     /// Number of blocks.
@@ -268,7 +273,7 @@ impl VisionTower {
     /// Class and patch embeddings with their positions, after `pre_layrnorm`: `[B, 1+T, W]`, and the
     /// grid.
     fn embed(&self, pixels: &Tensor) -> Result<(Tensor, (usize, usize))> {
-        let side = self.patch_size;
+        let side = self.patch_size();
         let (batch, rows, columns) = match *pixels.dims() {
             [b, 3, h, w] if b > 0 && h > 0 && w > 0 && h % side == 0 && w % side == 0 => {
                 (b, h / side, w / side)

@@ -16,9 +16,11 @@ mod floats;
 pub(crate) mod heads;
 pub(crate) mod layer_norm;
 pub(crate) mod packed;
+mod peak;
 pub(crate) mod precision;
 pub(crate) mod product;
 pub(crate) mod quick_gelu;
+mod registers;
 mod step;
 mod strips;
 mod tile;
@@ -28,6 +30,8 @@ use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, ba
 use rayon::prelude::*;
 
 pub(crate) use floats::exp;
+pub use peak::{Throughput, throughput};
+pub use registers::{Registers, registers};
 
 /// Whether a kernel takes these tensors: all in f32 on the processor.
 pub(crate) fn serves(tensors: &[&Tensor]) -> bool {

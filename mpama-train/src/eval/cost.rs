@@ -31,8 +31,8 @@ impl Cost {
     }
 }
 
-/// The high-water mark that Linux keeps of this process.
-fn peak_memory() -> Option<u64> {
+/// The most memory that this process has held, in bytes: the high-water mark that Linux keeps. `None` elsewhere.
+pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

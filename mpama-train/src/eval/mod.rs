@@ -40,7 +40,7 @@ mod usage;
 pub use ap::average_precision;
 pub use auroc::auroc;
 pub use binned::{BinnedMetrics, Bounds, PixelBounds};
-pub use cost::Cost;
+pub use cost::{Cost, peak_memory};
 pub use curve::{Curve, Curves, precision_recall_curve, pro_curve, roc_curve};
 pub use error::MetricError;
 pub use evaluate::{EvalConfig, Seen, evaluate, evaluate_with};

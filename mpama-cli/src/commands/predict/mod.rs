@@ -1,17 +1,18 @@
 //! `mpama predict`: a score for every image, and heatmaps.
 
 mod inputs;
+pub(super) mod pass;
 mod pictures;
 mod show;
 
 use std::io::Read;
 use std::time::Instant;
 
-use candle_core::Tensor;
-use mpama_core::preprocess::{Orientation, Picture, network_input};
-use mpama_core::{AnomalyMap, Prediction};
+use mpama_core::AnomalyMap;
+use mpama_core::preprocess::{Orientation, Picture};
 
 use self::inputs::{Input, Inputs};
+use self::pass::{Times, timed};
 pub(super) use self::pictures::write_png;
 use self::show::{Row, Show};
 use super::Outcome;
@@ -113,47 +114,28 @@ impl Session<'_> {
 
     /// One image from its bytes to its score and pictures.
     fn score(&self, input: &Input, name: &std::path::Path) -> anyhow::Result<Row> {
-        let started = Instant::now();
-        let picture = self.decode(input)?;
+        let mut times = Times::default();
+        let picture = timed(&mut times.decode, || self.decode(input))?;
         let size = self.loaded.config.model.image_size;
-        let pixels = network_input(&picture, size.height, size.width);
-        let decoded = Instant::now();
-        let pixels =
-            Tensor::from_vec(pixels, (1, 3, size.height, size.width), &self.loaded.device)?;
-        let prediction = self.loaded.detector.predict(&pixels)?.pop();
+        let picture = [picture];
+        let prediction = pass::score(&self.loaded, size, &picture, &mut times)?.pop();
         let prediction = prediction.ok_or_else(|| anyhow::anyhow!("the model gave no score"))?;
-        let modelled = Instant::now();
-        let Prediction {
-            score,
-            global,
-            local,
-            map,
-        } = prediction;
-        if !score.is_finite() {
-            return Err(Mistake::NotFinite {
-                what: "the image score",
-                value: score,
-            }
-            .into());
-        }
-        let map = map.smoothed(self.loaded.config.model.score.sigma);
+        let ([picture], map) = (picture, &prediction.map);
         let files = match &self.args.maps {
             Some(folder) => {
-                let full = map.resized(picture.height, picture.width);
-                let photo = self.args.overlay.then(|| picture.to_rgb());
-                pictures::write(&folder.join(name), &full, photo.as_deref())?
+                let name = folder.join(name);
+                pass::draw(&name, map, &picture, self.args.overlay, &mut times)?
             }
             None => pictures::Files::default(),
         };
         Ok(Row {
             path: input.path.clone(),
-            score,
-            global,
-            local,
-            peak: peak_in(&map, picture.width, picture.height),
+            score: prediction.score,
+            global: prediction.global,
+            local: prediction.local,
+            peak: peak_in(map, picture.width, picture.height),
             files,
-            decode: decoded - started,
-            model: modelled - decoded,
+            times,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::problem::Mistake;
 
 /// What was written for one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Files {
+pub(in crate::commands) struct Files {
     pub(super) map: Option<PathBuf>,
     pub(super) overlay: Option<PathBuf>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::inputs::Input;
+use super::pass::Times;
 use super::pictures::Files;
 use crate::cli::Predict;
 use crate::model::{Loaded, device_name};
@@ -27,8 +28,7 @@ pub(super) struct Row {
     /// Column and row, in the photo's pixels.
     pub(super) peak: [usize; 2],
     pub(super) files: Files,
-    pub(super) decode: Duration,
-    pub(super) model: Duration,
+    pub(super) times: Times,
 }
 
 /// A row as a record.
@@ -46,10 +46,29 @@ struct PredictionRecord<'a> {
     ms: Milliseconds,
 }
 
+/// Times of the steps; `decode` has the resizing in it, `model` is `tower` and `maps`.
 #[derive(Serialize)]
 struct Milliseconds {
     decode: f64,
     model: f64,
+    tower: f64,
+    maps: f64,
+    smooth: f64,
+    write: f64,
+}
+
+impl From<Times> for Milliseconds {
+    fn from(times: Times) -> Self {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        Self {
+            decode: ms(times.decode + times.resize),
+            model: ms(times.tower + times.maps),
+            tower: ms(times.tower),
+            maps: ms(times.maps),
+            smooth: ms(times.smooth),
+            write: ms(times.write),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -195,8 +214,8 @@ impl<'a> Show<'a> {
     fn print(&self, row: &Row) -> anyhow::Result<()> {
         let verdict = self.verdict(row);
         let (path, [x, y]) = (shown(&row.path), row.peak);
-        let decode = row.decode.as_secs_f64() * 1e3;
-        let model = row.model.as_secs_f64() * 1e3;
+        let ms = Milliseconds::from(row.times);
+        let Milliseconds { decode, model, .. } = ms;
         let record = PredictionRecord {
             path: &path,
             score: row.score,
@@ -207,7 +226,7 @@ impl<'a> Show<'a> {
             peak: row.peak,
             map: row.files.map.as_deref().map(shown),
             overlay: row.files.overlay.as_deref().map(shown),
-            ms: Milliseconds { decode, model },
+            ms,
         };
         self.output.record("prediction", record)?;
         let bar = if self.output.is_terminal() {

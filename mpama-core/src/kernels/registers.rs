@@ -1,0 +1,117 @@
+//! Which registers the kernels found.
+
+use std::fmt;
+
+use pulp::{Simd, WithSimd};
+use serde::{Deserialize, Serialize};
+
+use super::arch;
+
+/// The registers that the kernels compute in on this machine.
+///
+/// Shown as `AVX-512 (16 floats), with avx512_bf16, avx512_vnni`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registers {
+    /// `AVX-512`, `AVX2`, `NEON`, …, or `scalar` where there are none.
+    pub name: String,
+    /// Floats that one of them holds.
+    pub floats: usize,
+    /// Further instructions for products in half precision and in whole numbers, as Linux names them.
+    pub extensions: Vec<String>,
+}
+
+impl fmt::Display for Registers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.floats == 1 { "" } else { "s" };
+        write!(f, "{} ({} float{plural})", self.name, self.floats)?;
+        match self.extensions.as_slice() {
+            [] => Ok(()),
+            some => write!(f, ", with {}", some.join(", ")),
+        }
+    }
+}
+
+/// The registers of this machine: what is chosen once, when a kernel runs.
+pub fn registers() -> Registers {
+    struct Floats;
+    impl WithSimd for Floats {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    let floats = arch().dispatch(Floats);
+    let name = match (floats, cfg!(target_arch = "aarch64")) {
+        (1, _) => "scalar",
+        (4, true) => "NEON",
+        (8, false) => "AVX2",
+        (16, false) => "AVX-512",
+        _ => "other",
+    };
+    Registers {
+        name: name.to_owned(),
+        floats,
+        extensions: extensions().into_iter().map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn extensions() -> Vec<&'static str> {
+    let found = [
+        (is_x86_feature_detected!("avx512bf16"), "avx512_bf16"),
+        (is_x86_feature_detected!("avx512vnni"), "avx512_vnni"),
+    ];
+    named(&found)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn extensions() -> Vec<&'static str> {
+    let found = [
+        (std::arch::is_aarch64_feature_detected!("bf16"), "bf16"),
+        (
+            std::arch::is_aarch64_feature_detected!("dotprod"),
+            "asimddp",
+        ),
+        (std::arch::is_aarch64_feature_detected!("i8mm"), "i8mm"),
+    ];
+    named(&found)
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn extensions() -> Vec<&'static str> {
+    named(&[])
+}
+
+fn named(found: &[(bool, &'static str)]) -> Vec<&'static str> {
+    let there = found.iter().filter(|(there, _)| *there);
+    there.map(|(_, name)| *name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registers_are_told_in_one_line() {
+        let mut registers = Registers {
+            name: "AVX-512".to_owned(),
+            floats: 16,
+            extensions: vec!["avx512_bf16".to_owned(), "avx512_vnni".to_owned()],
+        };
+        let line = "AVX-512 (16 floats), with avx512_bf16, avx512_vnni";
+        assert_eq!(registers.to_string(), line);
+        registers.extensions.clear();
+        assert_eq!(registers.to_string(), "AVX-512 (16 floats)");
+    }
+
+    #[test]
+    fn this_machine_has_some() {
+        let here = registers();
+        assert!(
+            here.floats.is_power_of_two() && here.name != "other",
+            "{here}"
+        );
+    }
+}
