@@ -12,6 +12,7 @@ mod files;
 mod heatmap;
 mod hub;
 mod interrupt;
+mod kept;
 mod metric;
 mod model;
 mod output;

@@ -11,6 +11,7 @@ use crate::cli::{Global, Model};
 use crate::commands::pull::backbone_id;
 use crate::embedded;
 use crate::hub::{self, Place};
+use crate::kept;
 use crate::output::{LITERAL, Output, shown};
 use crate::problem::Mistake;
 use crate::progress::duration;
@@ -46,7 +47,7 @@ pub(crate) fn load(model: &Model, global: &Global, output: &Output) -> anyhow::R
     let clip = model.clip.as_deref().or(named.as_deref());
     let clip = backbone(clip, global, output)?;
     let (method, config) = (adapter.method(), adapter.config.clone());
-    let checkpoint = Checkpoint::open(&clip.folder)?;
+    let checkpoint = kept::keep(Checkpoint::open(&clip.folder)?);
     let layers = checkpoint.config().vision.blocks.layers;
     let options = VisionOptions {
         precision: model.dtype,

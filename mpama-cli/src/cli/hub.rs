@@ -73,6 +73,6 @@ pub(crate) enum Cache {
         #[arg(required = true, value_name = "ID")]
         ids: Vec<ModelId>,
     },
-    /// Remove files of no commit and downloads that were not finished
+    /// Remove files of no commit, downloads that were not finished, and weights laid out for this processor
     Prune,
 }

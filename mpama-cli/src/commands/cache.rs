@@ -1,5 +1,6 @@
 //! `mpama cache`: what was fetched from the Hub, and making room.
 
+use std::fs;
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use super::Outcome;
 use crate::cli::{Cache, Global};
 use crate::hub::{connect, size};
+use crate::kept;
 use crate::output::{Output, count, shown};
 use crate::problem::Mistake;
 
@@ -50,6 +52,20 @@ pub(crate) fn run(args: &Cache, global: &Global, output: &Output) -> anyhow::Res
                     unused => format!("; {} of it is of no use: mpama cache prune", size(unused)),
                 }
             ));
+            let kept = kept::files()?;
+            if let (false, Some(folder)) = (kept.is_empty(), kept::folder()) {
+                let bytes = kept.iter().map(|(_, bytes)| bytes).sum();
+                output.record(
+                    "packed",
+                    json!({ "folder": shown(&folder), "files": kept.len(), "bytes": bytes }),
+                )?;
+                output.note(format_args!(
+                    "{} of weights laid out for this processor in {}, {}: mpama cache prune",
+                    count(kept.len(), "file"),
+                    shown(&folder),
+                    size(bytes),
+                ));
+            }
         }
         Cache::Remove { ids } => {
             for id in ids {
@@ -64,6 +80,10 @@ pub(crate) fn run(args: &Cache, global: &Global, output: &Output) -> anyhow::Res
             let mut bytes = 0;
             for model in cache.models()? {
                 bytes += cache.remove_unused(&model)?;
+            }
+            for (file, size) in kept::files()? {
+                fs::remove_file(&file).map_err(|error| Mistake::file("remove", &file, error))?;
+                bytes += size;
             }
             output.record("pruned", json!({ "bytes": bytes }))?;
             output.note(format_args!("Removed {}", size(bytes)));

@@ -48,11 +48,7 @@ impl Attention {
         weights: &mut Weights,
         device: &Device,
     ) -> clip::Result<Self> {
-        let mut linear = |part| -> clip::Result<Linear> {
-            let weight = weights.take(&format!("{prefix}.{part}.weight"), device)?;
-            let bias = weights.take(&format!("{prefix}.{part}.bias"), device)?;
-            Ok(Linear::new(weight, Some(bias)))
-        };
+        let mut linear = |part| weights.linear(&format!("{prefix}.{part}"), device);
         Ok(Self {
             query: linear("q_proj")?,
             key: linear("k_proj")?,

@@ -59,13 +59,14 @@ impl Block {
             ))
         };
         let (norm, mlp_norm) = (pair("layer_norm1")?, pair("layer_norm2")?);
-        let (up, down) = (pair("mlp.fc1")?, pair("mlp.fc2")?);
+        let mut linear = |part| weights.linear(&format!("{prefix}.{part}"), device);
+        let (up, down) = (linear("mlp.fc1")?, linear("mlp.fc2")?);
         Ok(Self {
             norm: LayerNorm::new(norm.0, norm.1, config.layer_norm_eps),
             attention,
             mlp_norm: LayerNorm::new(mlp_norm.0, mlp_norm.1, config.layer_norm_eps),
-            up: Linear::new(up.0, Some(up.1)),
-            down: Linear::new(down.0, Some(down.1)),
+            up,
+            down,
             activation: config.activation,
             width: config.width,
         })

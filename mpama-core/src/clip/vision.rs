@@ -1,6 +1,8 @@
 //! The image tower, with AnomalyCLIP's second stream of V-V attention.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
@@ -8,6 +10,7 @@ use candle_core::{Device, Tensor};
 use super::block::Block;
 use super::config::{ClipConfig, VisionConfig};
 use super::error::{ClipError, Result};
+use super::packed::PackedFile;
 use super::position::resize;
 use super::weights::{Source, Wanted, Weights};
 use crate::kernels::precision::Precision;
@@ -84,6 +87,7 @@ impl VisionTower {
         config: &ClipConfig,
         options: &VisionOptions,
         device: &Device,
+        kept_in: Option<&Path>,
     ) -> Result<Self> {
         check(config, options)?;
         let precision = options.precision;
@@ -95,7 +99,25 @@ impl VisionTower {
             };
             return Err(ClipError::Precision { precision, device });
         }
-        Self::build(source.read(&wanted(config))?, config, options, device)?.packed()
+        let wanted = wanted(config);
+        if !device.is_cpu() {
+            return Self::build(source.read(&wanted)?, config, options, device);
+        }
+        // Whoever cannot keep a file reads the checkpoint: slower, and nothing else.
+        let file = kept_in.map(|folder| PackedFile::find(folder, source, &wanted, precision));
+        let file = file.and_then(io::Result::ok);
+        let weights = match file.as_ref().and_then(|file| file.read(&wanted)) {
+            Some(weights) => weights,
+            None => {
+                let mut weights = source.read(&wanted)?;
+                weights.pack(precision)?;
+                if let Some(file) = &file {
+                    let _ = file.write(&weights);
+                }
+                weights
+            }
+        };
+        Self::build(weights, config, options, device)?.packed()
     }
 
     /// The same tower, which never learns: on the processor its weights are laid out for the kernels, and no

@@ -1,7 +1,8 @@
 //! A checkpoint's weights on disk: safetensors or a PyTorch pickle, in one file or sharded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
@@ -9,6 +10,9 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::error::{ClipError, Result};
+use crate::kernels::packed::Packed;
+use crate::kernels::precision::Precision;
+use crate::nn::linear::Linear;
 use crate::torch::TorchFile;
 
 /// The files that could hold the weights, in order of preference.
@@ -113,13 +117,24 @@ impl Source {
                 tensors.insert(wanted.name.clone(), tensor?);
             }
         }
-        Ok(Weights { tensors })
+        Ok(Weights::new(tensors))
+    }
+
+    /// The files that hold the weights.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let shards = self.shards.iter().flat_map(BTreeMap::values);
+        let shards: BTreeSet<&Path> = shards.map(PathBuf::as_path).collect();
+        shards.into_iter().chain([&*self.path])
     }
 }
 
 /// The tensors of one tower, by name: f32, contiguous, on the CPU.
 pub(super) struct Weights {
-    tensors: BTreeMap<String, Tensor>,
+    pub(super) tensors: BTreeMap<String, Tensor>,
+    /// Affine maps that are laid out already, by the name that their weight and bias begin with.
+    pub(super) packed: BTreeMap<String, Arc<Packed>>,
+    /// What [`Weights::fingerprint`] was of them all as tensors.
+    pub(super) fingerprint: Option<String>,
 }
 
 impl Weights {
@@ -150,7 +165,47 @@ impl Weights {
             Ok((name, tensor.clone()))
         };
         let tensors = wanted.iter().map(select).collect::<Result<_>>()?;
-        Ok(Self { tensors })
+        Ok(Self::new(tensors))
+    }
+
+    pub(super) fn new(tensors: BTreeMap<String, Tensor>) -> Self {
+        Self {
+            tensors,
+            packed: BTreeMap::new(),
+            fingerprint: None,
+        }
+    }
+
+    /// Lays out all affine maps, and lets go of their tensors one by one.
+    pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
+        self.fingerprint = Some(self.fingerprint()?);
+        let names: Vec<String> = self.tensors.keys().cloned().collect();
+        for name in names {
+            let Some(prefix) = name.strip_suffix(".bias") else {
+                continue;
+            };
+            let weight_name = format!("{prefix}.weight");
+            if let Some(weight) = self.tensors.remove(&weight_name) {
+                if weight.rank() != 2 {
+                    self.tensors.insert(weight_name, weight);
+                    continue;
+                }
+                let bias = self.tensors.remove(&name);
+                let packed = Packed::new(&weight, bias.as_ref(), precision)?;
+                self.packed.insert(prefix.to_owned(), Arc::new(packed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves an affine map that was asked for to the device it will be used on.
+    pub(super) fn linear(&mut self, prefix: &str, device: &Device) -> Result<Linear> {
+        if let Some(packed) = self.packed.remove(prefix) {
+            return Ok(Linear::from_packed(packed));
+        }
+        let weight = self.take(&format!("{prefix}.weight"), device)?;
+        let bias = self.take(&format!("{prefix}.bias"), device)?;
+        Ok(Linear::new(weight, Some(bias)))
     }
 
     /// Moves a tensor that was asked for to the device it will be used on.
@@ -165,6 +220,9 @@ impl Weights {
     /// BLAKE3, in hexadecimal, of names, shapes and values in order of name. It does not depend on
     /// the file format, on sharding, or on the type that the values were stored in.
     pub(super) fn fingerprint(&self) -> Result<String> {
+        if let Some(known) = &self.fingerprint {
+            return Ok(known.clone());
+        }
         // One digest per tensor, so that they are computed side by side; then one of them all.
         let digests: Vec<_> = self
             .tensors

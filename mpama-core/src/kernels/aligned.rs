@@ -7,7 +7,7 @@ const LINE: usize = 16;
 
 /// Words that begin at a cache line: a wide register is then read from one line, not from parts of two.
 #[derive(Debug, Default)]
-pub(super) struct Aligned {
+pub(crate) struct Aligned {
     words: Vec<u32>,
     first: usize,
     count: usize,
@@ -15,7 +15,7 @@ pub(super) struct Aligned {
 
 impl Aligned {
     /// So many zeros.
-    pub(super) fn zeros(count: usize) -> Self {
+    pub(crate) fn zeros(count: usize) -> Self {
         let words = vec![0; count + LINE];
         Self {
             first: words
@@ -29,7 +29,7 @@ impl Aligned {
 
     /// Makes room for so many; what they hold is not said.
     #[inline(always)]
-    pub(super) fn resize(&mut self, count: usize) {
+    pub(crate) fn resize(&mut self, count: usize) {
         if self.first + count > self.words.len() {
             *self = Self::zeros(count);
         }

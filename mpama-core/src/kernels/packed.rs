@@ -1,7 +1,12 @@
 //! Affine maps whose weights do not learn, converted and laid out once for the loop that uses them.
 
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
+use memmap2::Mmap;
 use pulp::Simd;
+use pulp::bytemuck::try_cast_slice;
 
 use super::aligned::Aligned;
 use super::convert;
@@ -27,7 +32,7 @@ const SOME: usize = 16;
 pub(crate) struct Packed {
     precision: Precision,
     /// `[panels, steps, across]`: as many outputs side by side as a tile is wide, zeros behind the last.
-    panels: Aligned,
+    panels: Words,
     /// `[panels, parts, 2, across]`: what the numbers of a part of the inputs are worth, and what to take off
     /// their sums.
     scales: Vec<f32>,
@@ -36,6 +41,33 @@ pub(crate) struct Packed {
     outputs: usize,
     inputs: usize,
     across: usize,
+}
+
+/// Words in memory, or in a file that is mapped.
+#[derive(Debug)]
+pub(crate) enum Words {
+    Own(Aligned),
+    Mapped { map: Arc<Mmap>, bytes: Range<usize> },
+}
+
+impl Deref for Words {
+    type Target = [u32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u32] {
+        match self {
+            Self::Own(words) => words,
+            // what has another address or size was refused
+            Self::Mapped { map, bytes } => try_cast_slice(&map[bytes.clone()]).unwrap_or_default(),
+        }
+    }
+}
+
+/// What a [`Packed`] consists of.
+pub(crate) struct Parts<W, F> {
+    pub(crate) panels: W,
+    pub(crate) scales: F,
+    pub(crate) bias: F,
 }
 
 /// What happens to `x Wᵀ + b`.
@@ -105,12 +137,56 @@ impl Packed {
         padded.resize(wide, 0.0);
         Self {
             precision,
-            panels,
+            panels: Words::Own(panels),
             scales,
             bias: padded,
             outputs,
             inputs,
             across,
+        }
+    }
+
+    /// Columns that weights of this kind are laid out in on this machine.
+    pub(crate) fn registers(precision: Precision) -> usize {
+        tile::width(precision)
+    }
+
+    /// One of so many outputs and inputs, laid out by this machine earlier; `None` if it cannot be.
+    pub(crate) fn from_parts(
+        parts: Parts<Words, Vec<f32>>,
+        (outputs, inputs): (usize, usize),
+        precision: Precision,
+    ) -> Option<Self> {
+        let across = tile::width(precision);
+        let wide = outputs.next_multiple_of(across);
+        let (steps, scales) = (
+            inputs.div_ceil(precision.per_step()),
+            inputs.div_ceil(precision.part()) * 2,
+        );
+        let Parts {
+            panels,
+            scales: found,
+            bias,
+        } = parts;
+        let fits =
+            panels.len() == wide * steps && found.len() == wide * scales && bias.len() == wide;
+        fits.then_some(Self {
+            precision,
+            panels,
+            scales: found,
+            bias,
+            outputs,
+            inputs,
+            across,
+        })
+    }
+
+    /// What to keep of it.
+    pub(crate) fn parts(&self) -> Parts<&[u32], &[f32]> {
+        Parts {
+            panels: &self.panels,
+            scales: &self.scales,
+            bias: &self.bias,
         }
     }
 

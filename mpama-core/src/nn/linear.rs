@@ -54,6 +54,13 @@ impl Linear {
         })
     }
 
+    /// A map that is laid out already.
+    pub(crate) fn from_packed(packed: Arc<Packed>) -> Self {
+        Self {
+            weights: Weights::Packed(packed),
+        }
+    }
+
     /// Length O of the output.
     ///
     /// # Errors

@@ -1,0 +1,165 @@
+//! Image towers as this machine's kernels want them, kept in files: the next load maps one and is done.
+//!
+//! A file is in the safetensors format: tensors under their own names, and of each affine map that is laid out
+//! `NAME#panels`, `NAME#scales` and `NAME#bias`. It is named after everything that it depends on, and is as good
+//! as missing where anything about it is not as expected.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use candle_core::{Device, Result, Tensor};
+use memmap2::Mmap;
+use pulp::bytemuck::{cast_slice, try_cast_slice};
+use safetensors::SafeTensors;
+use serde_json::{Map, Value, json};
+
+use super::weights::{Source, Wanted, Weights};
+use crate::kernels::packed::{Packed, Parts, Words};
+use crate::kernels::precision::Precision;
+
+/// To be raised when what a file holds is laid out otherwise.
+const LAYOUT: u32 = 1;
+
+/// Where data begins is a multiple of it: a cache line.
+const LINE: usize = 64;
+
+/// The file of a checkpoint's tower.
+pub(super) struct PackedFile {
+    path: PathBuf,
+    precision: Precision,
+}
+
+impl PackedFile {
+    /// The file in `folder` for these weights: by their files' places, sizes and times of change, which are
+    /// known without reading them, and by what is laid out how.
+    pub(super) fn find(
+        folder: &Path,
+        source: &Source,
+        wanted: &[Wanted],
+        precision: Precision,
+    ) -> io::Result<Self> {
+        let mut key = blake3::Hasher::new();
+        let registers = Packed::registers(precision);
+        key.update(format!("{LAYOUT} {precision} {registers}\n").as_bytes());
+        for file in source.files() {
+            let (place, found) = (file.canonicalize()?, fs::metadata(file)?);
+            let changed = found.modified()?.duration_since(UNIX_EPOCH);
+            let changed = changed.map_or(0, |time| time.as_nanos());
+            key.update(format!("{place:?} {} {changed}\n", found.len()).as_bytes());
+        }
+        for Wanted { name, shape } in wanted {
+            key.update(format!("{name} {shape:?}\n").as_bytes());
+        }
+        let name = &key.finalize().to_hex()[..32];
+        Ok(Self {
+            path: folder.join(format!("{name}-{precision}.safetensors")),
+            precision,
+        })
+    }
+
+    /// The weights, mapped, if the file is there and whole.
+    pub(super) fn read(&self, wanted: &[Wanted]) -> Option<Weights> {
+        let file = File::open(&self.path).ok()?;
+        // SAFETY: files of this folder are written whole under another name and then renamed, never changed
+        let map = Arc::new(unsafe { Mmap::map(&file) }.ok()?);
+        let (header, metadata) = SafeTensors::read_metadata(&map).ok()?;
+        let first = header + size_of::<u64>();
+        let bytes = |name: &str| {
+            let (from, to) = metadata.info(name)?.data_offsets;
+            Some(first + from..first + to)
+        };
+        let floats = |name: &str| -> Option<Vec<f32>> {
+            Some(try_cast_slice(map.get(bytes(name)?)?).ok()?.to_vec())
+        };
+        let mut weights = Weights::new(BTreeMap::new());
+        weights.fingerprint = Some(metadata.metadata().as_ref()?.get("fingerprint")?.clone());
+        for Wanted { name, shape } in wanted {
+            let prefix = name.strip_suffix(".weight").unwrap_or(name);
+            if let (Some(bytes), &[outputs, inputs]) =
+                (bytes(&format!("{prefix}#panels")), &shape[..])
+            {
+                let _: &[u32] = try_cast_slice(map.get(bytes.clone())?).ok()?;
+                let parts = Parts {
+                    panels: Words::Mapped {
+                        map: Arc::clone(&map),
+                        bytes,
+                    },
+                    scales: floats(&format!("{prefix}#scales"))?,
+                    bias: floats(&format!("{prefix}#bias"))?,
+                };
+                let packed = Packed::from_parts(parts, (outputs, inputs), self.precision)?;
+                weights.packed.insert(prefix.to_owned(), Arc::new(packed));
+            } else if let Some(values) = floats(name) {
+                let tensor = Tensor::from_vec(values, &shape[..], &Device::Cpu).ok()?;
+                weights.tensors.insert(name.clone(), tensor);
+            } else {
+                // the bias of a map that is laid out
+                let prefix = name.strip_suffix(".bias")?;
+                bytes(&format!("{prefix}#panels"))?;
+            }
+        }
+        Some(weights)
+    }
+
+    /// Writes weights that are laid out: under another name, then renamed. What fails leaves nothing behind.
+    pub(super) fn write(&self, weights: &Weights) -> Result<()> {
+        let beside = self
+            .path
+            .with_extension(format!("{}.part", std::process::id()));
+        let written = File::create(&beside)
+            .map_err(Into::into)
+            .and_then(|file| write(BufWriter::new(file), weights))
+            .and_then(|()| Ok(fs::rename(&beside, &self.path)?));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside); // the first error is the one to tell
+        }
+        written
+    }
+}
+
+fn write(mut file: impl Write, weights: &Weights) -> Result<()> {
+    let tensors = weights.tensors.iter();
+    let tensors = tensors.map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1::<f32>()?)));
+    let tensors = tensors.collect::<Result<Vec<_>>>()?;
+    let mut sections: Vec<(String, &str, &[u8])> = Vec::new();
+    // panels first: they are whole lines, so that each of them begins at one
+    for (name, packed) in &weights.packed {
+        sections.push((
+            format!("{name}#panels"),
+            "U32",
+            cast_slice(packed.parts().panels),
+        ));
+    }
+    for (name, packed) in &weights.packed {
+        let Parts { scales, bias, .. } = packed.parts();
+        sections.push((format!("{name}#scales"), "F32", cast_slice(scales)));
+        sections.push((format!("{name}#bias"), "F32", cast_slice(bias)));
+    }
+    for (name, values) in &tensors {
+        sections.push(((*name).clone(), "F32", cast_slice(values)));
+    }
+    let fingerprint = weights.fingerprint().map_err(candle_core::Error::wrap)?;
+    let mut header = Map::new();
+    header.insert("__metadata__".into(), json!({ "fingerprint": fingerprint }));
+    let mut from = 0;
+    for (name, dtype, bytes) in &sections {
+        let to = from + bytes.len();
+        let info =
+            json!({ "dtype": dtype, "shape": [bytes.len() / 4], "data_offsets": [from, to] });
+        header.insert(name.clone(), info);
+        from = to;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    let whole = (size_of::<u64>() + header.len()).next_multiple_of(LINE);
+    header.resize(whole - size_of::<u64>(), b' ');
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for (_, _, bytes) in sections {
+        file.write_all(bytes)?;
+    }
+    Ok(file.flush()?)
+}
