@@ -98,6 +98,14 @@ pub enum Error {
         /// As asked for.
         wanted: String,
     },
+    /// Registers that this machine does not have.
+    #[error("MPAMA_KERNELS names `{wanted}`, but the kernels of this machine are {}", there.join(", "))]
+    Registers {
+        /// As asked for.
+        wanted: String,
+        /// What could be asked for.
+        there: Vec<&'static str>,
+    },
     /// A device that this build or machine does not have.
     #[error("device `{wanted}`: {problem}")]
     Device {

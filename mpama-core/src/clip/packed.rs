@@ -163,3 +163,106 @@ fn write(mut file: impl Write, weights: &Weights) -> Result<()> {
     }
     Ok(file.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::{Duration, SystemTime};
+
+    use super::super::{Checkpoint, VisionOptions, VisionTower};
+    use super::*;
+
+    fn copy_of_tiny_clip() -> tempfile::TempDir {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny_clip");
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            fs::copy(from.join(name), folder.path().join(name)).unwrap();
+        }
+        folder
+    }
+
+    fn load(clip: &Path, kept_in: &Path, precision: Precision) -> VisionTower {
+        let options = VisionOptions {
+            vv_depth: 2,
+            precision,
+            ..VisionOptions::default()
+        };
+        let checkpoint = Checkpoint::open(clip).unwrap().kept_in(kept_in);
+        checkpoint.vision(&options, &Device::Cpu).unwrap()
+    }
+
+    fn seen(tower: &VisionTower) -> (String, Vec<f32>) {
+        let values: Vec<f32> = (0..3 * 70 * 42).map(|i| (i as f32 * 0.73).sin()).collect();
+        let pixels = Tensor::from_vec(values, (1, 3, 70, 42), &Device::Cpu).unwrap();
+        let patches = tower.forward(&pixels).unwrap().patches;
+        let values = patches.flatten_all().unwrap().to_vec1().unwrap();
+        (tower.fingerprint().to_owned(), values)
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn a_mapped_tower_sees_what_the_one_sees_that_was_read() {
+        let clip = copy_of_tiny_clip();
+        for precision in Precision::ALL {
+            let kept = tempfile::tempdir().unwrap();
+            let first = seen(&load(clip.path(), kept.path(), precision));
+            assert_eq!(files(kept.path()).len(), 1);
+            // what follows can only come of the file that was kept
+            let weights = clip.path().join("model.safetensors");
+            let bytes = fs::read(&weights).unwrap();
+            let changed = fs::metadata(&weights).unwrap().modified().unwrap();
+            fs::write(&weights, vec![0; bytes.len()]).unwrap();
+            let file = File::options().write(true).open(&weights).unwrap();
+            file.set_modified(changed).unwrap();
+            let second = seen(&load(clip.path(), kept.path(), precision));
+            fs::write(&weights, bytes).unwrap();
+            assert_eq!(first, second, "{precision}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_is_made_again() {
+        let (clip, kept) = (copy_of_tiny_clip(), tempfile::tempdir().unwrap());
+        let first = seen(&load(clip.path(), kept.path(), Precision::Int16));
+        let path = files(kept.path()).remove(0);
+        let whole = fs::read(&path).unwrap();
+        for damaged in [
+            &whole[..0],
+            &whole[..7],
+            &whole[..100],
+            &whole[..whole.len() - 1],
+        ] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(
+                seen(&load(clip.path(), kept.path(), Precision::Int16)),
+                first
+            );
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        assert_eq!(files(kept.path()).len(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_that_changed_has_another_file() {
+        let (clip, kept) = (copy_of_tiny_clip(), tempfile::tempdir().unwrap());
+        load(clip.path(), kept.path(), Precision::F32);
+        let file = File::options()
+            .write(true)
+            .open(clip.path().join("model.safetensors"));
+        let later = SystemTime::now() + Duration::from_secs(5);
+        file.unwrap().set_modified(later).unwrap();
+        load(clip.path(), kept.path(), Precision::F32);
+        assert_eq!(files(kept.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_changes_nothing() {
+        let clip = copy_of_tiny_clip();
+        let tower = load(clip.path(), &clip.path().join("nowhere"), Precision::F32);
+        assert!(!seen(&tower).1.is_empty());
+    }
+}

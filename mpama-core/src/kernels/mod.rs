@@ -5,8 +5,8 @@
 //! A test compares value and gradient. What Candle composes of ten tensors with as many passes over
 //! memory is done in one here.
 //!
-//! Loops are plain and safe; `pulp` compiles them for the widest registers that the machine has and
-//! chooses at run time. Sums have a fixed order: results do not depend on the number of threads.
+//! Loops are plain; `pulp` compiles them for the widest registers that the machine has and chooses at run time
+//! ([`registers`]). What is unsafe is in `step`: two instructions that `pulp` does not have. Sums have a fixed order: results do not depend on the number of threads.
 
 pub(crate) mod affine;
 mod aligned;
@@ -31,6 +31,7 @@ use rayon::prelude::*;
 
 pub(crate) use floats::exp;
 pub use peak::{Throughput, throughput};
+pub(crate) use registers::arch;
 pub use registers::{Registers, registers};
 
 /// Whether a kernel takes these tensors: all in f32 on the processor.
@@ -65,11 +66,6 @@ fn with_values<const N: usize, R>(
         *values = slice(storage, layout)?;
     }
     Ok(work(values))
-}
-
-/// The registers that the kernels use.
-pub(crate) fn arch() -> pulp::Arch {
-    pulp::Arch::new()
 }
 
 /// Does `work` on every task, side by side where there are threads for it. A pool of one is not used:

@@ -1,11 +1,46 @@
 //! Which registers the kernels found.
 
+use std::env;
 use std::fmt;
+use std::sync::OnceLock;
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
-use super::arch;
+use crate::error::{Error, Result};
+
+/// Names the registers to use, for trials and tests: those of [`NAMES`] that this machine has.
+const VARIABLE: &str = "MPAMA_KERNELS";
+
+#[cfg(target_arch = "x86_64")]
+const NAMES: [&str; 3] = ["portable", "avx2", "avx512"];
+#[cfg(target_arch = "aarch64")]
+const NAMES: [&str; 2] = ["portable", "neon"];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const NAMES: [&str; 1] = ["portable"];
+
+/// The registers that the kernels use: the widest of this machine, or those that the variable names.
+pub(crate) fn arch() -> Arch {
+    static CHOSEN: OnceLock<Arch> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let wanted = env::var(VARIABLE).ok();
+        wanted.and_then(|name| named(&name)).unwrap_or_default()
+    })
+}
+
+/// The registers of this name, if this machine has them.
+fn named(name: &str) -> Option<Arch> {
+    match name {
+        "portable" => Some(Arch::Scalar),
+        #[cfg(target_arch = "x86_64")]
+        "avx2" => pulp::x86::V3::try_new().map(Arch::V3),
+        #[cfg(target_arch = "x86_64")]
+        "avx512" => pulp::x86::V4::try_new().map(Arch::V4),
+        #[cfg(target_arch = "aarch64")]
+        "neon" => pulp::aarch64::Neon::try_new().map(Arch::Neon),
+        _ => None,
+    }
+}
 
 /// The registers that the kernels compute in on this machine.
 ///
@@ -32,8 +67,25 @@ impl fmt::Display for Registers {
     }
 }
 
-/// The registers of this machine: what is chosen once, when a kernel runs.
-pub fn registers() -> Registers {
+/// The registers of this machine, or those that the variable `MPAMA_KERNELS` names: chosen once.
+///
+/// # Errors
+/// [`Error::Registers`] where the variable names none that this machine has; kernels then use the widest.
+pub fn registers() -> Result<Registers> {
+    if let Some(wanted) = env::var_os(VARIABLE) {
+        let wanted = wanted.to_string_lossy().into_owned();
+        if named(&wanted).is_none() {
+            let there = NAMES
+                .into_iter()
+                .filter(|name| named(name).is_some())
+                .collect();
+            return Err(Error::Registers { wanted, there });
+        }
+    }
+    Ok(here())
+}
+
+fn here() -> Registers {
     struct Floats;
     impl WithSimd for Floats {
         type Output = usize;
@@ -53,21 +105,24 @@ pub fn registers() -> Registers {
     Registers {
         name: name.to_owned(),
         floats,
-        extensions: extensions().into_iter().map(str::to_owned).collect(),
+        extensions: extensions(floats).into_iter().map(str::to_owned).collect(),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-fn extensions() -> Vec<&'static str> {
+fn extensions(floats: usize) -> Vec<&'static str> {
+    if floats < 16 {
+        return Vec::new();
+    }
     let found = [
         (is_x86_feature_detected!("avx512bf16"), "avx512_bf16"),
         (is_x86_feature_detected!("avx512vnni"), "avx512_vnni"),
     ];
-    named(&found)
+    present(&found)
 }
 
 #[cfg(target_arch = "aarch64")]
-fn extensions() -> Vec<&'static str> {
+fn extensions(_: usize) -> Vec<&'static str> {
     let found = [
         (std::arch::is_aarch64_feature_detected!("bf16"), "bf16"),
         (
@@ -76,15 +131,15 @@ fn extensions() -> Vec<&'static str> {
         ),
         (std::arch::is_aarch64_feature_detected!("i8mm"), "i8mm"),
     ];
-    named(&found)
+    present(&found)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn extensions() -> Vec<&'static str> {
-    named(&[])
+fn extensions(_: usize) -> Vec<&'static str> {
+    present(&[])
 }
 
-fn named(found: &[(bool, &'static str)]) -> Vec<&'static str> {
+fn present(found: &[(bool, &'static str)]) -> Vec<&'static str> {
     let there = found.iter().filter(|(there, _)| *there);
     there.map(|(_, name)| *name).collect()
 }
@@ -107,8 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn only_known_registers_have_names() {
+        assert!(named("portable").is_some());
+        assert!(named("avx1024").is_none() && named("").is_none());
+        assert!(NAMES.iter().any(|name| named(name).is_some()));
+    }
+
+    #[test]
     fn this_machine_has_some() {
-        let here = registers();
+        let here = here();
         assert!(
             here.floats.is_power_of_two() && here.name != "other",
             "{here}"
