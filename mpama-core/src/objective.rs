@@ -65,7 +65,7 @@ impl StageOne {
         let prompts = PromptLearner::new(config, &text, tokenizer, seed, device)?;
         Ok(StageOne {
             config: config.clone(),
-            text,
+            text: text.frozen()?,
             prompts,
             projection: projection.clone(),
         })

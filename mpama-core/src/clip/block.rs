@@ -81,6 +81,16 @@ impl Block {
         })
     }
 
+    /// The same block for a tower that does not learn, but has something learned below it.
+    pub(super) fn frozen(self) -> Result<Self> {
+        Ok(Self {
+            attention: self.attention.frozen()?,
+            up: self.up.frozen()?,
+            down: self.down.frozen()?,
+            ..self
+        })
+    }
+
     /// Width W of the stream.
     pub(super) fn width(&self) -> usize {
         self.width

@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod operations;
 mod position;
+pub(crate) mod rows;
 mod text;
 mod tokenizer;
 mod vision;

@@ -13,6 +13,7 @@ mod aligned;
 pub(crate) mod attention;
 mod convert;
 mod floats;
+pub(crate) mod frozen;
 pub(crate) mod heads;
 pub(crate) mod layer_norm;
 pub(crate) mod packed;

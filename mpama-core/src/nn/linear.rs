@@ -8,6 +8,7 @@ use candle_core::{
 };
 
 use super::activation::Activation;
+use crate::kernels::frozen::Frozen as Both;
 use crate::kernels::packed::{Packed, Then};
 use crate::kernels::precision::Precision;
 use crate::kernels::{self, affine::affine};
@@ -25,6 +26,7 @@ enum Weights {
         bias: Option<Tensor>,
     },
     Packed(Arc<Packed>),
+    Frozen(Arc<Both>),
 }
 
 impl Linear {
@@ -41,17 +43,37 @@ impl Linear {
     /// # Errors
     /// Candle's, for a weight that is no matrix.
     pub fn packed(self, precision: Precision) -> Result<Self> {
-        let Weights::Plain { weight, bias } = &self.weights else {
+        let Some((weight, bias)) = self.constant() else {
             return Ok(self);
         };
-        let tensors: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
-        if !kernels::serves(&tensors) || tensors.iter().any(|tensor| tensor.track_op()) {
-            return Ok(self);
-        }
-        let packed = Packed::new(weight, bias.as_ref(), precision)?;
+        let packed = Packed::new(weight, bias, precision)?;
         Ok(Self {
             weights: Weights::Packed(Arc::new(packed)),
         })
+    }
+
+    /// As [`Linear::packed`], but gradients go through it to its input: its weights are laid out for both ways.
+    ///
+    /// # Errors
+    /// Candle's, for a weight that is no matrix.
+    pub fn frozen(self) -> Result<Self> {
+        let Some((weight, bias)) = self.constant() else {
+            return Ok(self);
+        };
+        let frozen = Both::new(weight, bias)?;
+        Ok(Self {
+            weights: Weights::Frozen(Arc::new(frozen)),
+        })
+    }
+
+    /// Weights that the kernels can take for good.
+    fn constant(&self) -> Option<(&Tensor, Option<&Tensor>)> {
+        let Weights::Plain { weight, bias } = &self.weights else {
+            return None;
+        };
+        let tensors: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
+        let learns = tensors.iter().any(|tensor| tensor.track_op());
+        (kernels::serves(&tensors) && !learns).then_some((weight, bias.as_ref()))
     }
 
     /// Length O of the output.
@@ -62,6 +84,7 @@ impl Linear {
         match &self.weights {
             Weights::Plain { weight, .. } => Ok(weight.dims2()?.0),
             Weights::Packed(packed) => Ok(packed.outputs()),
+            Weights::Frozen(frozen) => Ok(frozen.packed().outputs()),
         }
     }
 
@@ -71,6 +94,11 @@ impl Linear {
         match &self.weights {
             Weights::Plain { weight, bias } => plain(weight, bias.as_ref(), x),
             Weights::Packed(packed) => apply(packed, x, None, Then::Keep),
+            Weights::Frozen(frozen) if x.track_op() => {
+                expects(frozen.packed().inputs(), x)?;
+                frozen.apply(x)
+            }
+            Weights::Frozen(frozen) => apply(frozen.packed(), x, None, Then::Keep),
         }
     }
 
@@ -88,7 +116,7 @@ impl Linear {
     pub fn forward_onto(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed(packed) => apply(packed, x, Some(onto), Then::Keep),
-            Weights::Plain { .. } => onto + self.forward(x)?,
+            Weights::Plain { .. } | Weights::Frozen(_) => onto + self.forward(x)?,
         }
     }
 }
