@@ -1,6 +1,7 @@
 //! What each training stage minimises, and over which variables (equations 5 and 6).
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
 
@@ -16,6 +17,9 @@ use crate::score;
 /// Frozen features of a batch of images, with their truth. All f32.
 #[derive(Debug, Clone)]
 pub struct FeatureBatch {
+    /// Numbers that name the images among all that an objective is ever shown, B of them: what depends on
+    /// the features alone is then computed once. Or none.
+    pub images: Vec<usize>,
     /// `v̄` `[B, T, W]`.
     pub patches: Tensor,
     /// Class tokens `[B, W]`, not projected.
@@ -47,6 +51,8 @@ pub struct StageOne {
     text: TextTower,
     prompts: PromptLearner,
     projection: Tensor,
+    /// Lengths of the pooled tokens of every image seen so far, by its number.
+    lengths: Mutex<BTreeMap<usize, Vec<Tensor>>>,
 }
 
 impl StageOne {
@@ -68,7 +74,34 @@ impl StageOne {
             text: text.frozen()?,
             prompts,
             projection: projection.clone(),
+            lengths: Mutex::default(),
         })
+    }
+
+    /// [`score::pooled_lengths`] of a batch: they do not depend on what is learned.
+    fn lengths(&self, batch: &FeatureBatch, levels: &[Perception]) -> Result<Vec<Tensor>> {
+        let mut known = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut images = Vec::new();
+        for i in 0..batch.patches.dim(0)? {
+            let number = batch.images.get(i);
+            let lengths = match number.and_then(|number| known.get(number)) {
+                Some(lengths) => lengths.clone(),
+                None => {
+                    // one by one: then they do not depend on the other images of the batch
+                    let own = score::project(&batch.patches.narrow(0, i, 1)?, &self.projection)?;
+                    score::pooled_lengths(&own, levels)?
+                }
+            };
+            if let Some(number) = number {
+                known.entry(*number).or_insert_with(|| lengths.clone());
+            }
+            images.push(lengths);
+        }
+        let of_level = |level: usize| {
+            let all: Vec<&Tensor> = images.iter().map(|lengths| &lengths[level]).collect();
+            Ok(Tensor::cat(&all, 0)?)
+        };
+        (0..levels.len()).map(of_level).collect()
     }
 
     /// The prompts as they stand, through the text tower, without a graph behind them.
@@ -89,10 +122,11 @@ impl Objective for StageOne {
     fn loss(&self, batch: &FeatureBatch) -> Result<Losses> {
         let config = &self.config;
         let levels = batch.levels(config)?;
-        let projected = score::project(&batch.patches, &self.projection)?;
-        let lengths = score::pooled_lengths(&projected, &levels)?;
+        let lengths = self.lengths(batch, &levels)?;
         let text = self.prompts.text_vectors(&self.text)?;
-        let maps = score::prompt_maps(&projected, &lengths, &levels, &text, config.temperature)?;
+        let directions = score::directions(&text)?.matmul(&self.projection)?; // [P, W]
+        let tau = config.temperature;
+        let maps = score::prompt_maps(&batch.patches, &directions, &lengths, &levels, tau)?;
         let class = score::project(&batch.class, &self.projection)?;
         let margin = score::global_margin(&class, &text, config.temperature)?;
         let global = cross_entropy(&margin, &batch.labels)?;

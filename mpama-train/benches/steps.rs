@@ -158,6 +158,7 @@ fn batch(clip: &ClipConfig, images: usize, number: usize) -> FeatureBatch {
         .flat_map(|label| (0..SIDE * SIDE).map(move |i| label * disc(i)));
     let masks = Tensor::from_iter(masks, &Device::Cpu).unwrap();
     FeatureBatch {
+        images: (images * number..images * (number + 1)).collect(),
         patches: random(&format!("patches {number}"), &[images, GRID * GRID, width]),
         class: random(&format!("class {number}"), &[images, width]),
         grid: (GRID, GRID),

@@ -144,11 +144,11 @@ fn plain(weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
     let rows = shape.iter().product::<usize>();
     let flat = x.reshape((rows, inputs))?;
     shape.push(outputs);
-    if let Some(bias) = bias
-        && (weight.track_op() || bias.track_op())
-        && kernels::serves(&[x, weight, bias])
-    {
-        return affine(&flat, weight, bias)?.reshape(shape);
+    let learns = weight.track_op() || bias.is_some_and(Tensor::track_op);
+    if learns && kernels::serves(&[x, weight]) && bias.is_none_or(|bias| kernels::serves(&[bias])) {
+        let none = || Tensor::zeros(outputs, x.dtype(), x.device());
+        let bias = bias.map_or_else(none, |bias| Ok(bias.clone()))?;
+        return affine(&flat, weight, &bias)?.reshape(shape);
     }
     let y = if flat.track_op() && !weight.track_op() {
         flat.contiguous()?.apply_op1(Frozen {
