@@ -17,11 +17,6 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Rows of the matrix.
-    pub(crate) fn count(&self) -> usize {
-        self.shared + self.sequences * self.own
-    }
-
     /// Every sequence in full: `x` `[S + N·l, W]` to `[N, S + l, W]`.
     pub(crate) fn in_full(&self, x: &Tensor) -> Result<Tensor> {
         let width = x.dim(1)?;

@@ -295,7 +295,7 @@ mod tests {
             };
             let width = heads * depth;
             let all: [Tensor; 3] =
-                [0.0, 1.0, 2.0].map(|seed| numbers(&[rows.count(), width], 1.5, seed));
+                [0.0, 1.0, 2.0].map(|seed| numbers(&[shared + sequences * own, width], 1.5, seed));
             let ends: Vec<usize> = (0..sequences).map(|n| (7 * n + own - 1) % own).collect();
             for ends in [None, Some(ends.as_slice())] {
                 let mut inputs = all.clone();
