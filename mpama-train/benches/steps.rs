@@ -2,7 +2,7 @@
 //! features are in memory. `just bench steps`, or `cargo bench -p mpama-train --bench steps`.
 //!
 //! Arguments: `one` or `two` for one of the stages, `--images N`, `--rounds N`. The best and the median of the
-//! rounds are printed, and the parts of a step; `tests/peer/steps.py` reads the lines that begin with `stage`.
+//! rounds are printed, and the parts of a step; with `--every` each round, for `tests/peer/steps.py`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -30,6 +30,7 @@ struct Options {
     stages: Vec<Stage>,
     images: usize,
     rounds: usize,
+    every: bool,
 }
 
 fn main() {
@@ -80,6 +81,9 @@ fn run(options: &Options) {
             let all = started.elapsed();
             if round >= batches.len() {
                 let taken = [all, forward, backward - forward, all - backward];
+                if options.every {
+                    println!("round {stage} {:.4} s", all.as_secs_f64());
+                }
                 for (part, taken) in parts.iter_mut().zip(taken) {
                     part.push(taken.as_secs_f64());
                 }
@@ -183,6 +187,7 @@ fn options() -> Options {
         stages: vec![Stage::One, Stage::Two],
         images: 8,
         rounds: 8,
+        every: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -197,6 +202,7 @@ fn options() -> Options {
             "two" => options.stages = vec![Stage::Two],
             "--images" => options.images = number(),
             "--rounds" => options.rounds = number(),
+            "--every" => options.every = true,
             _ => {} // cargo's own, such as --bench
         }
     }

@@ -17,10 +17,10 @@ const SCORES: usize = 8 << 20;
 /// The four projections of multi-head attention (`self_attn` in the Hub's layout).
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
+    pub(super) query: Linear,
+    pub(super) key: Linear,
+    pub(super) value: Linear,
+    pub(super) out: Linear,
     heads: usize,
     /// What attention that does not learn is computed in.
     precision: Precision,
@@ -138,6 +138,17 @@ impl Attention {
             true => kernels::attention::causal(query, key, value, rows, ends, self.heads),
             false => composed_causal(query, key, value, rows, ends, self.heads),
         }
+    }
+
+    /// Gradients of query, key and value of [`Attention::attend_causal`], given that of the result; in f32 on the
+    /// processor.
+    pub(super) fn back_causal(
+        &self,
+        [query, key, value]: [&Tensor; 3],
+        rows: Rows,
+        grad: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        kernels::attention::causal_back([query, key, value], rows, self.heads, grad)
     }
 
     /// The stream `onto` `[B, N, W]` with the output projection of `x` added.

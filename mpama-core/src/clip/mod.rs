@@ -14,6 +14,7 @@ mod operations;
 mod position;
 pub(crate) mod rows;
 mod text;
+mod through;
 mod tokenizer;
 mod vision;
 mod weights;

@@ -120,11 +120,15 @@ impl TextTower {
             if let Some(prompt) = i.checked_sub(1).and_then(|i| deep.get(i)) {
                 (rows, x) = rows.overwritten(&x, prompt)?;
             }
+            let last = i + 1 == self.layers();
+            if !last && let Some(y) = block.through(&x, rows)? {
+                x = y;
+                continue;
+            }
             let u = block.norm.forward(&x)?;
             let attention = &block.attention;
             let (key, value) = (attention.keys(&u)?, attention.values(&u)?);
             // of what comes out of the last block only the ends are read
-            let last = i + 1 == self.layers();
             let ends: Option<Vec<usize>> =
                 last.then(|| eot.iter().map(|end| end - rows.shared).collect());
             let asking = match &ends {

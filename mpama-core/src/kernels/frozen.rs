@@ -30,6 +30,11 @@ impl Frozen {
         &self.weight
     }
 
+    /// `grad W`, and `onto` if there is one: the gradient of the input, given that of the output.
+    pub(crate) fn back(&self, grad: &Tensor, onto: Option<&Tensor>) -> Result<Tensor> {
+        self.transposed.apply(grad, onto, Then::Keep)
+    }
+
     /// `x Wᵀ + b` for `x` `[…, I]` in f32 on the processor. Differentiable with respect to `x`.
     pub(crate) fn apply(self: &Arc<Self>, x: &Tensor) -> Result<Tensor> {
         x.contiguous()?.apply_op1(Op(self.clone()))
@@ -56,7 +61,7 @@ impl CustomOp1 for Op {
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        self.0.transposed.apply(grad, None, Then::Keep).map(Some)
+        self.0.back(grad, None).map(Some)
     }
 }
 

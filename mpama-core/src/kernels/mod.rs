@@ -24,6 +24,7 @@ mod peak;
 pub(crate) mod precision;
 pub(crate) mod product;
 pub(crate) mod quick_gelu;
+pub(crate) mod recorded;
 mod registers;
 pub(crate) mod separable;
 mod step;

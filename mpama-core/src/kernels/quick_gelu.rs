@@ -12,6 +12,27 @@ pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(QuickGelu)
 }
 
+/// The gradient of `x`, given that of the result.
+pub(crate) fn back(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let grad = grad.contiguous()?;
+    let dx = with_values([x, &grad], |[x, grad]| {
+        let mut dx = vec![0f32; x.len()];
+        let tasks = dx
+            .chunks_mut(BLOCK)
+            .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
+        for_each(tasks, |(dx, (x, grad))| {
+            pulp::Arch::new().dispatch(|| {
+                for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
+                    let s = sigmoid(SLOPE * x);
+                    *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
+                }
+            });
+        });
+        dx
+    })?;
+    Tensor::from_vec(dx, x.shape(), x.device())
+}
+
 struct QuickGelu;
 
 const SLOPE: f32 = 1.702;
@@ -41,23 +62,7 @@ impl CustomOp1 for QuickGelu {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let dx = with_values([x, &grad], |[x, grad]| {
-            let mut dx = vec![0f32; x.len()];
-            let tasks = dx
-                .chunks_mut(BLOCK)
-                .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
-            for_each(tasks, |(dx, (x, grad))| {
-                pulp::Arch::new().dispatch(|| {
-                    for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
-                        let s = sigmoid(SLOPE * x);
-                        *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
-                    }
-                });
-            });
-            dx
-        })?;
-        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+        back(x, grad).map(Some)
     }
 }
 

@@ -76,6 +76,19 @@ impl Linear {
         (kernels::serves(&tensors) && !learns).then_some((weight, bias.as_ref()))
     }
 
+    /// Whether it is laid out for both ways.
+    pub(crate) fn is_frozen(&self) -> bool {
+        matches!(self.weights, Weights::Frozen(_))
+    }
+
+    /// `onto`, or nothing, and the gradient of the input of a [frozen](Linear::frozen) map, given that of the output.
+    pub(crate) fn back(&self, grad: &Tensor, onto: Option<&Tensor>) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Frozen(frozen) => frozen.back(grad, onto),
+            _ => bail!("only a frozen linear has a step back of its own"),
+        }
+    }
+
     /// Length O of the output.
     ///
     /// # Errors
@@ -116,6 +129,9 @@ impl Linear {
     pub fn forward_onto(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed(packed) => apply(packed, x, Some(onto), Then::Keep),
+            Weights::Frozen(frozen) if !x.track_op() && !onto.track_op() => {
+                apply(frozen.packed(), x, Some(onto), Then::Keep)
+            }
             Weights::Plain { .. } | Weights::Frozen(_) => onto + self.forward(x)?,
         }
     }

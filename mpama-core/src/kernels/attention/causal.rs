@@ -22,16 +22,20 @@ pub(crate) fn causal(
     ends: Option<&[usize]>,
     heads: usize,
 ) -> Result<Tensor> {
-    let width = query.dim(1)?;
-    let op = Causal {
-        groups: groups(rows, ends),
-        rows,
-        heads,
-        width,
-    };
+    let op = Causal::new(rows, ends, heads, query.dim(1)?);
     query
         .contiguous()?
         .apply_op3(&key.contiguous()?, &value.contiguous()?, op)
+}
+
+/// Gradients of query, key and value of [`causal`] without `ends`, given that of the result.
+pub(crate) fn causal_back(
+    inputs: [&Tensor; 3],
+    rows: Rows,
+    heads: usize,
+    grad: &Tensor,
+) -> Result<[Tensor; 3]> {
+    Causal::new(rows, None, heads, grad.dim(1)?).back(inputs, grad)
 }
 
 /// Queries that follow each other in one sequence.
@@ -79,6 +83,15 @@ struct Causal {
 }
 
 impl Causal {
+    fn new(rows: Rows, ends: Option<&[usize]>, heads: usize, width: usize) -> Self {
+        Self {
+            groups: groups(rows, ends),
+            rows,
+            heads,
+            width,
+        }
+    }
+
     fn head(&self, group: &Group) -> Head {
         Head {
             queries: group.queries,
@@ -179,6 +192,18 @@ impl Causal {
             .chain(rows.chunks_exact_mut(self.rows.own * self.width))
     }
 
+    /// Gradients of query, key and value, given that of the result.
+    fn back(&self, [query, key, value]: [&Tensor; 3], grad: &Tensor) -> Result<[Tensor; 3]> {
+        let all = [query, key, value, &grad.contiguous()?];
+        let [d_query, d_key, d_value] = with_values(all, |values| self.gradients(values))?;
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        Ok([
+            tensor(d_query, query)?,
+            tensor(d_key, key)?,
+            tensor(d_value, value)?,
+        ])
+    }
+
     fn gradients(&self, [query, key, value, grad]: [&[f32]; 4]) -> [Vec<f32>; 3] {
         let mut out = [query, key, value].map(|of| vec![0f32; of.len()]);
         let shared = self.rows.shared * self.width;
@@ -263,14 +288,8 @@ impl CustomOp3 for Causal {
         _result: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let all = [query, key, value, &grad.contiguous()?];
-        let [d_query, d_key, d_value] = with_values(all, |values| self.gradients(values))?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok((
-            Some(tensor(d_query, query)?),
-            Some(tensor(d_key, key)?),
-            Some(tensor(d_value, value)?),
-        ))
+        let [query, key, value] = self.back([query, key, value], grad)?;
+        Ok((Some(query), Some(key), Some(value)))
     }
 }
 

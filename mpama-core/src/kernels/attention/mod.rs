@@ -6,7 +6,7 @@ mod head;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{for_each, slice, with_values};
-pub(crate) use causal::causal;
+pub(crate) use causal::{causal, causal_back};
 use head::Head;
 
 /// `softmax(q kᵀ / √d) v` for each of G heads: what `clip::attention::composed` composes, with gradients
