@@ -15,8 +15,10 @@ use crate::kernels;
 use crate::kernels::experts::Routed;
 use crate::kernels::packed::Packed;
 use crate::kernels::precision::Precision;
+use crate::kernels::toward::toward;
 use crate::nn::linear::Linear;
 use crate::random;
+use crate::score;
 
 /// Frozen, learnable and zero experts with their router.
 ///
@@ -137,20 +139,44 @@ impl ExpertPool {
     /// multiplied by it, the zero expert costs nothing; [`ExpertPool::forward_dense`] is the long way.
     pub fn forward(&self, tokens: &Tensor, frozen: &Tensor) -> Result<(Tensor, Routing)> {
         let (gates, routing) = self.gates(tokens)?;
-        let constant = !tokens.track_op() && !frozen.track_op();
-        if constant && !self.packed.is_empty() && kernels::serves(&[tokens, frozen]) {
-            let routed = Routed {
-                tokens: tokens.contiguous()?,
-                frozen: frozen.contiguous()?,
-                packed: self.packed.clone(),
-                rows: (1..=self.learnable.len())
-                    .map(|expert| routing.sent_to(expert))
-                    .collect(),
-            };
+        if let Some(routed) = self.routed(tokens, frozen, &routing)? {
             let weights = Tensor::stack(&self.learnable, 0)?;
             return Ok((kernels::experts::routed(&gates, &weights, routed)?, routing));
         }
         Ok((self.composed(tokens, frozen, &gates, &routing)?, routing))
+    }
+
+    /// [`score::toward`] of what [`ExpertPool::forward`] mixes, for a constant `direction` `[D]`: `[N]`.
+    pub fn toward(&self, tokens: &Tensor, frozen: &Tensor, direction: &Tensor) -> Result<Tensor> {
+        let (gates, routing) = self.gates(tokens)?;
+        if let Some(routed) = self.routed(tokens, frozen, &routing)?
+            && kernels::serves(&[direction])
+            && !direction.track_op()
+        {
+            let weights = Tensor::stack(&self.learnable, 0)?;
+            return Ok(toward(&gates, &weights, routed, direction)?);
+        }
+        score::toward(&self.composed(tokens, frozen, &gates, &routing)?, direction)
+    }
+
+    /// What the kernels need, if they serve and the tokens are constants.
+    fn routed(
+        &self,
+        tokens: &Tensor,
+        frozen: &Tensor,
+        routing: &Routing,
+    ) -> Result<Option<Routed>> {
+        let constant = !tokens.track_op() && !frozen.track_op();
+        if !constant || self.packed.is_empty() || !kernels::serves(&[tokens, frozen]) {
+            return Ok(None);
+        }
+        let experts = 1..=self.learnable.len();
+        Ok(Some(Routed {
+            tokens: tokens.contiguous()?,
+            frozen: frozen.contiguous()?,
+            packed: self.packed.clone(),
+            rows: experts.map(|expert| routing.sent_to(expert)).collect(),
+        }))
     }
 
     /// [`ExpertPool::forward`] in Candle's operations.

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
+use candle_nn::ops::sigmoid;
 
 use crate::clip::{ClipTokenizer, TextTower};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::experts::{ExpertPool, Routing};
+use crate::kernels::precision::Precision;
 use crate::loss::{Losses, cross_entropy};
+use crate::nn::linear::Linear;
 use crate::perception::Perception;
 use crate::prompt::{PromptLearner, TextVectors};
 use crate::score;
@@ -145,6 +148,8 @@ pub struct StageTwo {
     config: ModelConfig,
     text: TextVectors,
     projection: Tensor,
+    /// The projection as a map that does not learn.
+    frozen: Linear,
     vars: BTreeMap<String, Var>,
 }
 
@@ -165,6 +170,7 @@ impl StageTwo {
             vars: ExpertPool::init(&config.experts, projection, seed)?,
             config: config.clone(),
             text,
+            frozen: Linear::new(projection.clone(), None).packed(Precision::F32)?,
             projection: projection.clone(),
         })
     }
@@ -188,16 +194,17 @@ impl Objective for StageTwo {
             .iter()
             .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
         let experts = ExpertPool::new(&config.experts, &self.projection, &weights.collect())?;
-        let projected = score::project(&batch.patches, &self.projection)?;
+        let projected = self.frozen.forward(&batch.patches)?;
+        let directions = score::directions(&self.text)?;
         let mut maps = Vec::with_capacity(levels.len());
         for (i, level) in levels.iter().enumerate() {
-            let (tokens, _) = expert_tokens(&experts, level, &batch.patches, &projected)?;
-            maps.push(score::token_map(
-                &tokens,
-                &self.text,
-                i,
-                config.temperature,
-            )?);
+            let tokens = level.pool_tokens(&batch.patches)?;
+            let frozen = level.pool_tokens(&projected)?;
+            let (images, windows, _) = tokens.dims3()?;
+            let (tokens, frozen) = (tokens.flatten(0, 1)?, frozen.flatten(0, 1)?);
+            let odds = experts.toward(&tokens, &frozen, &directions.get(i)?)?;
+            let odds = (odds.reshape((images, windows))? / config.temperature)?;
+            maps.push(sigmoid(&odds)?);
         }
         Losses::new(&enlarged(&maps, &levels)?, &batch.masks, None, &config.loss)
     }

@@ -42,14 +42,19 @@ pub fn token_map(
     level: usize,
     temperature: f64,
 ) -> Result<Tensor> {
-    let (b, t, d) = tokens.dims3()?;
-    let direction = difference(&text.local.get(level)?)?; // [D]
-    let tokens = tokens.reshape((b * t, d))?;
-    let odds = match kernels::serves(&[&tokens, &direction]) {
-        true => cosine(&tokens, &direction)?,
-        false => unit_length(&tokens)?.matmul(&direction.unsqueeze(1)?)?,
-    };
+    let (b, t, _) = tokens.dims3()?;
+    let odds = toward(&tokens.flatten(0, 1)?, &directions(text)?.get(level)?)?;
     Ok(sigmoid(&(odds.reshape((b, t))? / temperature)?)?)
+}
+
+/// `⟨v / ‖v‖, direction⟩` of `tokens` `[N, D]` and a `direction` `[D]`: `[N]`.
+pub fn toward(tokens: &Tensor, direction: &Tensor) -> Result<Tensor> {
+    Ok(match kernels::serves(&[tokens, direction]) {
+        true => cosine(tokens, direction)?,
+        false => unit_length(tokens)?
+            .matmul(&direction.unsqueeze(1)?)?
+            .squeeze(1)?,
+    })
 }
 
 /// Lengths of the pooled projected tokens, per level `[B, H_p·W_p]`.

@@ -23,6 +23,48 @@ fn product(x: &[f32], direction: &[f32]) -> (f32, f32) {
     (sum(x, direction, |a, b| a * b), 1.0 / square.sqrt())
 }
 
+/// The gradient of `x`, given that of the result.
+pub(crate) fn back(x: &Tensor, direction: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    Ok(gradients(x, direction, grad)?.0)
+}
+
+/// Gradients of rows and direction.
+fn gradients(x: &Tensor, direction: &Tensor, grad: &Tensor) -> Result<(Tensor, Vec<f32>)> {
+    let (rows, width) = x.dims2()?;
+    let mut dx = vec![0f32; rows * width];
+    let mut parts = vec![0f32; rows.div_ceil(ROWS) * width];
+    let mut total = vec![0f32; width];
+    with_values(
+        [x, direction, &grad.contiguous()?],
+        |[x, direction, grad]| {
+            let tasks = dx
+                .chunks_mut(ROWS * width)
+                .zip(x.chunks(ROWS * width))
+                .zip(grad.chunks(ROWS).zip(parts.chunks_exact_mut(width)));
+            for_each(tasks, |((dx, x), (grad, part))| {
+                pulp::Arch::new().dispatch(|| {
+                    let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
+                    for ((dx, x), grad) in rows.zip(grad) {
+                        let (along, scale) = product(x, direction);
+                        let grad = grad * scale;
+                        let back = along * scale * scale;
+                        for (((dx, part), x), d) in
+                            dx.iter_mut().zip(&mut *part).zip(x).zip(direction)
+                        {
+                            *dx = grad * (d - back * x);
+                            *part += grad * x;
+                        }
+                    }
+                });
+            });
+            for part in parts.chunks_exact(width) {
+                total.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+            }
+        },
+    )?;
+    Ok((Tensor::from_vec(dx, x.shape(), x.device())?, total))
+}
+
 impl CustomOp2 for Cosine {
     fn name(&self) -> &'static str {
         "cosine"
@@ -59,41 +101,10 @@ impl CustomOp2 for Cosine {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (rows, width) = x.dims2()?;
-        let mut dx = vec![0f32; rows * width];
-        let mut parts = vec![0f32; rows.div_ceil(ROWS) * width];
-        let mut total = vec![0f32; width];
-        with_values(
-            [x, direction, &grad.contiguous()?],
-            |[x, direction, grad]| {
-                let tasks = dx
-                    .chunks_mut(ROWS * width)
-                    .zip(x.chunks(ROWS * width))
-                    .zip(grad.chunks(ROWS).zip(parts.chunks_exact_mut(width)));
-                for_each(tasks, |((dx, x), (grad, part))| {
-                    pulp::Arch::new().dispatch(|| {
-                        let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
-                        for ((dx, x), grad) in rows.zip(grad) {
-                            let (along, scale) = product(x, direction);
-                            let grad = grad * scale;
-                            let back = along * scale * scale;
-                            for (((dx, part), x), d) in
-                                dx.iter_mut().zip(&mut *part).zip(x).zip(direction)
-                            {
-                                *dx = grad * (d - back * x);
-                                *part += grad * x;
-                            }
-                        }
-                    });
-                });
-                for part in parts.chunks_exact(width) {
-                    total.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
-                }
-            },
-        )?;
-        let of_direction = || Tensor::from_vec(total, width, x.device());
+        let (dx, total) = gradients(x, direction, grad)?;
+        let of_direction = || Tensor::from_vec(total, direction.shape(), x.device());
         Ok((
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+            Some(dx),
             direction.track_op().then(of_direction).transpose()?,
         ))
     }

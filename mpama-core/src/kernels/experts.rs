@@ -35,21 +35,11 @@ pub(crate) struct Routed {
 /// `gates` `[N, pool]`: the frozen expert's, the learnable ones', others. `weights` `[E, D, W]`, the same as
 /// the packed ones. Returns `[N, D]`.
 pub(crate) fn routed(gates: &Tensor, weights: &Tensor, routed: Routed) -> Result<Tensor> {
-    let (experts, depth, width) = weights.dims3()?;
-    if routed.packed.len() != experts || routed.rows.len() != experts {
-        bail!("{experts} experts, but tokens for {}", routed.rows.len());
-    }
-    let op = Op {
-        routed,
-        pool: gates.dim(1)?,
-        depth,
-        width,
-        images: OnceLock::new(),
-    };
+    let op = Op::new(gates, weights, routed)?;
     gates.contiguous()?.apply_op2(&weights.contiguous()?, op)
 }
 
-struct Op {
+pub(super) struct Op {
     routed: Routed,
     pool: usize,
     depth: usize,
@@ -59,6 +49,20 @@ struct Op {
 }
 
 impl Op {
+    pub(super) fn new(gates: &Tensor, weights: &Tensor, routed: Routed) -> Result<Self> {
+        let (experts, depth, width) = weights.dims3()?;
+        if routed.packed.len() != experts || routed.rows.len() != experts {
+            bail!("{experts} experts, but tokens for {}", routed.rows.len());
+        }
+        Ok(Self {
+            routed,
+            pool: gates.dim(1)?,
+            depth,
+            width,
+            images: OnceLock::new(),
+        })
+    }
+
     /// Images of the tokens of each expert, `[n_i, D]`.
     fn images(&self, tokens: &[f32]) -> Vec<Vec<f32>> {
         let Routed { packed, rows, .. } = &self.routed;

@@ -30,6 +30,7 @@ pub(crate) mod separable;
 mod step;
 mod strips;
 mod tile;
+pub(crate) mod toward;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
