@@ -12,6 +12,8 @@ use super::{for_each, slice, with_values};
 
 /// Tokens that one thread takes at a time.
 const BLOCK: usize = 128;
+/// Tokens that are gathered for one product: they stay in the caches, and threads find enough to share.
+const GATHERED: usize = 1536;
 /// Rows of a weight's gradient that one thread takes at a time, at most.
 const ROWS: usize = 384;
 
@@ -68,17 +70,18 @@ impl Op {
         let Routed { packed, rows, .. } = &self.routed;
         let image = |(packed, rows): (&Arc<Packed>, &Vec<usize>)| {
             let mut images = vec![0f32; rows.len() * self.depth];
-            if rows.is_empty() {
-                return images;
+            let mut some = vec![0f32; GATHERED.min(rows.len()) * self.width];
+            let parts = rows.chunks(GATHERED);
+            for (rows, images) in parts.zip(images.chunks_mut(GATHERED * self.depth)) {
+                let some = &mut some[..rows.len() * self.width];
+                let blocks = some.chunks_mut(BLOCK * self.width);
+                for_each(blocks.zip(rows.chunks(BLOCK)), |(own, rows)| {
+                    for (own, row) in own.chunks_exact_mut(self.width).zip(rows) {
+                        own.copy_from_slice(&tokens[row * self.width..][..self.width]);
+                    }
+                });
+                packed.add(some, images, Then::Keep);
             }
-            let mut own = vec![0f32; rows.len() * self.width];
-            let blocks = own.chunks_mut(BLOCK * self.width).zip(rows.chunks(BLOCK));
-            for_each(blocks, |(own, rows)| {
-                for (own, row) in own.chunks_exact_mut(self.width).zip(rows) {
-                    own.copy_from_slice(&tokens[row * self.width..][..self.width]);
-                }
-            });
-            packed.add(&own, &mut images, Then::Keep);
             images
         };
         packed.iter().zip(rows).map(image).collect()
