@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::floats::sum;
-use super::{for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values};
 
 /// Rows that one thread takes at a time; sums over all rows are made of these.
 const ROWS: usize = 256;
@@ -42,7 +42,7 @@ fn gradients(x: &Tensor, direction: &Tensor, grad: &Tensor) -> Result<(Tensor, V
                 .zip(x.chunks(ROWS * width))
                 .zip(grad.chunks(ROWS).zip(parts.chunks_exact_mut(width)));
             for_each(tasks, |((dx, x), (grad, part))| {
-                pulp::Arch::new().dispatch(|| {
+                arch().dispatch(|| {
                     let rows = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
                     for ((dx, x), grad) in rows.zip(grad) {
                         let (along, scale) = product(x, direction);
@@ -83,7 +83,7 @@ impl CustomOp2 for Cosine {
         for_each(
             out.chunks_mut(ROWS).zip(x.chunks(ROWS * width)),
             |(out, x)| {
-                pulp::Arch::new().dispatch(|| {
+                arch().dispatch(|| {
                     for (out, x) in out.iter_mut().zip(x.chunks_exact(width)) {
                         let (along, scale) = product(x, direction);
                         *out = along * scale;

@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use super::floats::sum;
 use super::outer::Outer;
 use super::packed::{Packed, Then};
-use super::{for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values};
 
 /// Tokens that one thread takes at a time.
 const BLOCK: usize = 128;
@@ -126,7 +126,7 @@ impl Op {
             .zip(grad.chunks(BLOCK * self.depth))
             .zip(out.chunks_mut(BLOCK * self.pool));
         for_each(tasks, |(((block, _, frozen), grad), out)| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 let of = |at: usize, x: &[f32]| {
                     sum(&grad[at * self.depth..][..self.depth], x, |a, b| a * b)
                 };
@@ -194,7 +194,7 @@ impl CustomOp2 for Op {
                 .blocks(gates, frozen)
                 .zip(out.chunks_mut(BLOCK * self.depth));
             for_each(tasks, |((block, gates, frozen), out)| {
-                pulp::Arch::new().dispatch(|| {
+                arch().dispatch(|| {
                     let frozen = frozen.chunks_exact(self.depth);
                     let each = out.chunks_exact_mut(self.depth).zip(frozen);
                     for ((out, frozen), gates) in each.zip(gates.chunks_exact(self.pool)) {

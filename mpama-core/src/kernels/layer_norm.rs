@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::floats::sum;
-use super::{for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values};
 
 /// Rows that one thread takes at a time; sums over all rows are made of these.
 const ROWS: usize = 64;
@@ -75,7 +75,7 @@ impl LayerNorm {
                 .zip(x.chunks(block).zip(grad.chunks(block)))
                 .zip(parts.chunks_mut(2 * width));
             for_each(tasks, |((dx, (x, grad)), sums)| {
-                pulp::Arch::new().dispatch(|| self.backward(x, weight, grad, dx, sums));
+                arch().dispatch(|| self.backward(x, weight, grad, dx, sums));
             });
             let mut sums = vec![0f32; 2 * width];
             for part in parts.chunks_exact(2 * width) {
@@ -107,7 +107,7 @@ impl CustomOp3 for LayerNorm {
         let mut y = vec![0f32; x.len()];
         let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
         for_each(blocks, |(y, x)| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
                     let (mean, scale) = self.moments(x);
                     for i in 0..width {

@@ -3,12 +3,13 @@
 use pulp::Simd;
 use pulp::bytemuck::cast_slice;
 
+use super::aligned::Aligned;
 use super::precision::Precision;
 use super::step::{Step, Work, dispatch};
 use super::tile::{ROWS, product};
 
 /// Rows of the operands that are summed at a time: what is laid out of them stays in the caches.
-const INNER: usize = 256;
+const INNER: usize = 128;
 
 /// Some rows of `Σ_n scale_n · left[n] ⊗ right[n]`, a matrix `[D, W]`, over chosen rows `n` of the operands.
 pub(super) struct Outer<'a> {
@@ -44,7 +45,7 @@ impl Work for Adding<'_> {
         let rows = out.len() / width;
         let strip_rows = rows.next_multiple_of(ROWS);
         let mut strips = vec![0f32; strip_rows * INNER];
-        let mut panel = vec![0f32; across * INNER];
+        let mut panel = Aligned::zeros(across * INNER);
         for chosen in outer.chosen.chunks(INNER) {
             let inner = chosen.len();
             for (k, (n, scale)) in chosen.iter().enumerate() {
@@ -57,12 +58,13 @@ impl Work for Adding<'_> {
             for from in (0..width).step_by(across) {
                 let wide = across.min(width - from);
                 for ((n, _), panel) in chosen.iter().zip(panel.chunks_exact_mut(across)) {
-                    panel[..wide].copy_from_slice(&outer.right[n * width + from..][..wide]);
+                    panel[..wide]
+                        .copy_from_slice(cast_slice(&outer.right[n * width + from..][..wide]));
                 }
                 let panel = &panel[..inner * across];
                 let each = strips.chunks_exact(ROWS * inner);
                 for (strip, out) in each.zip(out.chunks_mut(ROWS * width)) {
-                    let sums = product::<S, M, V>(simd, step, cast_slice(strip), cast_slice(panel));
+                    let sums = product::<S, M, V>(simd, step, cast_slice(strip), panel);
                     for (sums, out) in sums.iter().zip(out.chunks_exact_mut(width)) {
                         let sums = sums.map(|sums| step.floats(simd, sums));
                         let sums: &[f32] = cast_slice(&sums);

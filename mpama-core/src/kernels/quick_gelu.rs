@@ -21,7 +21,7 @@ pub(crate) fn back(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
             .chunks_mut(BLOCK)
             .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
         for_each(tasks, |(dx, (x, grad))| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
                     let s = sigmoid(SLOPE * x);
                     *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
@@ -52,7 +52,7 @@ impl CustomOp1 for QuickGelu {
         let x = slice(x, layout)?;
         let mut y = vec![0f32; x.len()];
         for_each(y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)), |(y, x)| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y = x * sigmoid(SLOPE * x);
                 }

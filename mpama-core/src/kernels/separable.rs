@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values};
 
 /// A linear map of one axis, each row with its weights from the first to the last that is not zero.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ pub(crate) fn of_vectors(x: &Tensor, plane: &Plane) -> Result<Tensor> {
         let planes: Vec<&[f32]> = planes.collect();
         for_each(lines, |(i, out)| {
             let (x, row) = (planes[i / rows.to()], i % rows.to());
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 let mut mixed = vec![0f32; line];
                 for (from, weight) in rows.of(row) {
                     add(&mut mixed, &x[from * line..][..line], weight);
@@ -146,7 +146,7 @@ impl CustomOp1 for Separable {
         let mut out = vec![0f32; count * out_plane];
         let planes = slice(x, layout)?.chunks_exact(plane);
         for_each(planes.zip(out.chunks_exact_mut(out_plane)), |(x, out)| {
-            pulp::Arch::new().dispatch(|| self.forward(x, out));
+            arch().dispatch(|| self.forward(x, out));
         });
         let Plane { rows, cols } = &*self.0;
         Ok((CpuStorage::F32(out), (count, rows.to(), cols.to()).into()))
@@ -158,7 +158,7 @@ impl CustomOp1 for Separable {
         with_values([&grad.contiguous()?], |[grad]| {
             let planes = grad.chunks_exact(out_plane);
             for_each(planes.zip(dx.chunks_exact_mut(plane)), |(grad, dx)| {
-                pulp::Arch::new().dispatch(|| self.backward(grad, dx));
+                arch().dispatch(|| self.backward(grad, dx));
             });
         })?;
         Tensor::from_vec(dx, x.shape(), x.device()).map(Some)

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::config::LossConfig;
-use crate::kernels::{for_each, ln, slice, with_values};
+use crate::kernels::{arch, for_each, ln, slice, with_values};
 
 /// Partial sums side by side.
 const LANES: usize = 16;
@@ -149,7 +149,7 @@ impl Segmentation {
             .zip(masks.chunks_exact(self.image));
         let gamma = self.config.focal_gamma as f32;
         for_each(sums.iter_mut().zip(images), |(sums, (map, mask))| {
-            *sums = pulp::Arch::new().dispatch(|| {
+            *sums = arch().dispatch(|| {
                 if gamma == 2.0 {
                     self.sums(map, mask, |miss| miss * miss)
                 } else {
@@ -183,7 +183,7 @@ impl Segmentation {
                 ],
                 hinge: self.counts.map(|n| weights[2] / n as f32),
             };
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 if gamma == 2.0 {
                     self.slope(map, mask, &slopes, out, |miss| (2.0 * miss, miss * miss));
                 } else {

@@ -4,7 +4,7 @@ use std::mem::take;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::super::{for_each, slice, with_values};
+use super::super::{arch, for_each, slice, with_values};
 use super::head::Head;
 use crate::clip::rows::Rows;
 
@@ -235,7 +235,7 @@ impl Causal {
             let of =
                 |rows: &'_ [f32]| rows[start * self.width..][..group.queries * self.width].to_vec();
             let (query, grad) = (of(query), of(grad));
-            pulp::Arch::new().dispatch(|| self.backward(group, [&query, &grad, key, value], out));
+            arch().dispatch(|| self.backward(group, [&query, &grad, key, value], out));
         });
         for (sums, parts) in [(d_key, of_key), (d_value, of_value)] {
             for part in parts.chunks_exact(shared) {
@@ -275,7 +275,7 @@ impl CustomOp3 for Causal {
         let tasks = self.split(&mut out).into_iter().zip(self.starts());
         for_each(tasks, |(out, (group, start))| {
             let query = &query[start * self.width..][..out.len()];
-            pulp::Arch::new().dispatch(|| self.forward(group, query, keys, out));
+            arch().dispatch(|| self.forward(group, query, keys, out));
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }

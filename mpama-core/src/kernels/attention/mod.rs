@@ -5,7 +5,7 @@ mod head;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values};
 pub(crate) use causal::{causal, causal_back};
 use head::Head;
 
@@ -65,7 +65,7 @@ impl CustomOp3 for Attention {
             .zip(query.chunks_exact(head))
             .zip(key.chunks_exact(other).zip(value.chunks_exact(other)));
         for_each(heads, |((out, query), (key, value))| {
-            pulp::Arch::new().dispatch(|| self.0.forward(query, key, value, out));
+            arch().dispatch(|| self.0.forward(query, key, value, out));
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -92,7 +92,7 @@ impl CustomOp3 for Attention {
             for_each(heads, |(i, ((d_query, d_key), d_value))| {
                 let of = |values, size| &(values as &[f32])[i * size..][..size];
                 let inputs = [of(query, head), of(key, other), of(value, other)];
-                pulp::Arch::new().dispatch(|| {
+                arch().dispatch(|| {
                     self.0
                         .backward(inputs, of(grad, head), [d_query, d_key, d_value])
                 });
