@@ -103,9 +103,8 @@ impl Segmentation {
             let ((map, map_rest), (mask, mask_rest)) = (map.as_chunks(), mask.as_chunks());
             for (map, mask) in map.iter().zip(mask) {
                 let (map, mask): (&[f32; LANES], &[f32; LANES]) = (map, mask);
-                for lane in 0..LANES {
-                    let terms = of(map[lane], mask[lane]);
-                    for (lanes, term) in lanes.iter_mut().zip(terms) {
+                for (lane, (p, m)) in map.iter().zip(mask).enumerate() {
+                    for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
                         lanes[lane] += term;
                     }
                 }
