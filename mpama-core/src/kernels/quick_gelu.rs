@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{exp, for_each, slice, with_values};
+use super::{arch, exp, for_each, slice, with_values};
 
 /// Elements that one thread takes at a time.
 const BLOCK: usize = 1 << 14;
