@@ -22,10 +22,10 @@ lint:
 test *args:
     cargo test --workspace --locked {{ args }}
 
-# what the metrics cost: 1,725 maps of 518×518, as many as MVTec AD's test set has
+# what the metrics cost (1,725 maps of 518×518, as many as MVTec AD's test set has) and the steps of training, or one: just bench steps
 [group('check')]
-bench *args:
-    cargo bench -p mpama-train --bench metrics -- {{ args }}
+bench what='*' *args:
+    cargo bench -p mpama-train --bench '{{ what }}' -- {{ args }}
 
 # the image tower beside PyTorch's, which has to be installed: tests/peer/tower.py says how
 [group('check')]

@@ -4,13 +4,21 @@
 //! expert. The router sends every pooled token to its K most likely experts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{D, Device, Tensor, Var};
 use candle_nn::ops;
 
 use crate::config::{ExpertsConfig, Gates};
 use crate::error::{Error, Result};
+use crate::kernels;
+use crate::kernels::experts::Routed;
+use crate::kernels::packed::Packed;
+use crate::kernels::precision::Precision;
+use crate::kernels::toward::toward;
+use crate::nn::linear::Linear;
 use crate::random;
+use crate::score;
 
 /// Frozen, learnable and zero experts with their router.
 ///
@@ -21,6 +29,8 @@ pub struct ExpertPool {
     config: ExpertsConfig,
     frozen: Tensor,
     learnable: Vec<Tensor>,
+    /// The learnable ones laid out for the kernels, where these serve.
+    packed: Vec<Arc<Packed>>,
     router: Tensor,
 }
 
@@ -102,12 +112,22 @@ impl ExpertPool {
             }
             Ok(weight.clone())
         };
+        let learnable = (1..=config.learnable)
+            .map(|i| take(&expert_name(i), projection.dim(0)?))
+            .collect::<Result<Vec<_>>>()?;
+        let all: Vec<&Tensor> = learnable.iter().collect();
+        let packed = match kernels::serves(&all) {
+            true => learnable
+                .iter()
+                .map(|weight| Ok(Arc::new(Packed::new(weight, None, Precision::F32)?)))
+                .collect::<Result<_>>()?,
+            false => Vec::new(),
+        };
         Ok(ExpertPool {
             config: config.clone(),
             frozen: projection.clone(),
-            learnable: (1..=config.learnable)
-                .map(|i| take(&expert_name(i), projection.dim(0)?))
-                .collect::<Result<_>>()?,
+            learnable,
+            packed,
             router: take(ROUTER, config.pool())?,
         })
     }
@@ -119,12 +139,59 @@ impl ExpertPool {
     /// multiplied by it, the zero expert costs nothing; [`ExpertPool::forward_dense`] is the long way.
     pub fn forward(&self, tokens: &Tensor, frozen: &Tensor) -> Result<(Tensor, Routing)> {
         let (gates, routing) = self.gates(tokens)?;
+        if let Some(routed) = self.routed(tokens, frozen, &routing)? {
+            let weights = Tensor::stack(&self.learnable, 0)?;
+            return Ok((kernels::experts::routed(&gates, &weights, routed)?, routing));
+        }
+        Ok((self.composed(tokens, frozen, &gates, &routing)?, routing))
+    }
+
+    /// [`score::toward`] of what [`ExpertPool::forward`] mixes, for a constant `direction` `[D]`: `[N]`.
+    pub fn toward(&self, tokens: &Tensor, frozen: &Tensor, direction: &Tensor) -> Result<Tensor> {
+        let (gates, routing) = self.gates(tokens)?;
+        if let Some(routed) = self.routed(tokens, frozen, &routing)?
+            && kernels::serves(&[direction])
+            && !direction.track_op()
+        {
+            let weights = Tensor::stack(&self.learnable, 0)?;
+            return Ok(toward(&gates, &weights, routed, direction)?);
+        }
+        score::toward(&self.composed(tokens, frozen, &gates, &routing)?, direction)
+    }
+
+    /// What the kernels need, if they serve and the tokens are constants.
+    fn routed(
+        &self,
+        tokens: &Tensor,
+        frozen: &Tensor,
+        routing: &Routing,
+    ) -> Result<Option<Routed>> {
+        let constant = !tokens.track_op() && !frozen.track_op();
+        if !constant || self.packed.is_empty() || !kernels::serves(&[tokens, frozen]) {
+            return Ok(None);
+        }
+        let experts = 1..=self.learnable.len();
+        Ok(Some(Routed {
+            tokens: tokens.contiguous()?,
+            frozen: frozen.contiguous()?,
+            packed: self.packed.clone(),
+            rows: experts.map(|expert| routing.sent_to(expert)).collect(),
+        }))
+    }
+
+    /// [`ExpertPool::forward`] in Candle's operations.
+    fn composed(
+        &self,
+        tokens: &Tensor,
+        frozen: &Tensor,
+        gates: &Tensor,
+        routing: &Routing,
+    ) -> Result<Tensor> {
         let mut mixed = frozen.broadcast_mul(&gates.narrow(1, 0, 1)?)?;
         for (i, weight) in self.learnable.iter().enumerate() {
             let expert = i + 1;
-            let mut rows: Vec<u32> = (0..tokens.dim(0)? as u32)
-                .filter(|&n| routing.of(n as usize).contains(&expert))
-                .collect();
+            let sent = routing.sent_to(expert);
+            let mut rows: Vec<u32> = sent.into_iter().map(|n| n as u32).collect();
             if rows.is_empty() {
                 // Its gate is 0 on every token, so any one of them gives a zero and a zero gradient.
                 rows.push(0);
@@ -137,7 +204,7 @@ impl ExpertPool {
                 .index_select(&rows, 0)?; // [n, 1]
             mixed = mixed.index_add(&rows, &own.broadcast_mul(&gate)?, 0)?;
         }
-        Ok((mixed, routing))
+        Ok(mixed)
     }
 
     /// The paper's formula as written: every expert on every token, gates masked to the top K.
@@ -156,7 +223,7 @@ impl ExpertPool {
     /// Gates `[N, pool]`, zero outside each token's top K, and the choice itself. Of equal logits the
     /// lower index wins.
     pub fn gates(&self, tokens: &Tensor) -> Result<(Tensor, Routing)> {
-        let logits = tokens.matmul(&self.router.t()?)?; // [N, pool]
+        let logits = Linear::new(self.router.clone(), None).forward(tokens)?; // [N, pool]
         let routing = top_k(
             &logits.detach().to_device(&Device::Cpu)?.to_vec2()?,
             self.config.top_k,
@@ -191,6 +258,13 @@ impl Routing {
     /// Experts of token `n`, most likely first.
     pub fn of(&self, n: usize) -> &[usize] {
         &self.chosen[n * self.top_k..(n + 1) * self.top_k]
+    }
+
+    /// The tokens that were sent to `expert`, in rising order.
+    pub fn sent_to(&self, expert: usize) -> Vec<usize> {
+        let tokens = self.chosen.chunks_exact(self.top_k).enumerate();
+        let sent = tokens.filter(|(_, chosen)| chosen.contains(&expert));
+        sent.map(|(n, _)| n).collect()
     }
 }
 

@@ -193,21 +193,22 @@ impl AnomalyClip {
             let wanted = format!("{} blocks or more", 1 + self.deep.len());
             return Err(foreign(wanted, text.layers().to_string()));
         }
-        // The shorter prompt goes on with its padding, which comes after all that is read of it.
-        let sequences = self.classes.each_ref().map(|class| {
-            let rows = rows.min(class.ids.len());
-            class.sequence.narrow(0, 0, rows)
-        });
-        let [normal, abnormal] = sequences;
-        let (normal, abnormal) = (normal?, abnormal?);
         let device = text.embed(&self.classes[0].ids[..0])?.device().clone();
-        let embeddings = Tensor::stack(&[normal, abnormal], 0)?.to_device(&device)?;
         let half = |prompt: &Tensor| -> Result<Tensor> {
             let rounded = prompt.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
             Ok(rounded.to_device(&device)?)
         };
         let deep = self.deep.iter().map(half).collect::<Result<Vec<_>>>()?;
-        let global = unit_length(&text.encode(&embeddings, &ends, &deep)?)?; // [2, D]
+        let encode = |class: &Class| -> Result<Tensor> {
+            let sequence = class.sequence.to_device(&device)?;
+            let (start, rest) = (
+                sequence.narrow(0, 0, 1)?,
+                sequence.narrow(0, 1, class.end())?,
+            );
+            Ok(text.encode(&start, &rest.unsqueeze(0)?, &[class.end()], &deep)?)
+        };
+        let [normal, abnormal] = self.classes.each_ref().map(encode);
+        let global = unit_length(&Tensor::cat(&[normal?, abnormal?], 0)?)?; // [2, D]
         let sum: f32 = global.sum_all()?.to_scalar()?;
         if !sum.is_finite() {
             let problem = "its text vectors are not finite with this CLIP";

@@ -171,7 +171,8 @@ impl Detector {
         let maps = match &self.experts {
             None => {
                 let lengths = score::pooled_lengths(&projected, &levels)?;
-                score::prompt_maps(&projected, &lengths, &levels, &self.text, tau)?
+                let directions = score::directions(&self.text)?;
+                score::prompt_maps(&projected, &directions, &lengths, &levels, tau)?
             }
             Some(experts) => {
                 let map = |(i, level): (usize, &Perception)| {

@@ -1,14 +1,18 @@
 //! What each training stage minimises, and over which variables (equations 5 and 6).
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
+use candle_nn::ops::sigmoid;
 
 use crate::clip::{ClipTokenizer, TextTower};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::experts::{ExpertPool, Routing};
+use crate::kernels::precision::Precision;
 use crate::loss::{Losses, cross_entropy};
+use crate::nn::linear::Linear;
 use crate::perception::Perception;
 use crate::prompt::{PromptLearner, TextVectors};
 use crate::score;
@@ -16,6 +20,9 @@ use crate::score;
 /// Frozen features of a batch of images, with their truth. All f32.
 #[derive(Debug, Clone)]
 pub struct FeatureBatch {
+    /// Numbers that name the images among all that an objective is ever shown, B of them: what depends on
+    /// the features alone is then computed once. Or none.
+    pub images: Vec<usize>,
     /// `v̄` `[B, T, W]`.
     pub patches: Tensor,
     /// Class tokens `[B, W]`, not projected.
@@ -47,6 +54,8 @@ pub struct StageOne {
     text: TextTower,
     prompts: PromptLearner,
     projection: Tensor,
+    /// Lengths of the pooled tokens of every image seen so far, by its number.
+    lengths: Mutex<BTreeMap<usize, Vec<Tensor>>>,
 }
 
 impl StageOne {
@@ -65,10 +74,37 @@ impl StageOne {
         let prompts = PromptLearner::new(config, &text, tokenizer, seed, device)?;
         Ok(StageOne {
             config: config.clone(),
-            text,
+            text: text.frozen()?,
             prompts,
             projection: projection.clone(),
+            lengths: Mutex::default(),
         })
+    }
+
+    /// [`score::pooled_lengths`] of a batch: they do not depend on what is learned.
+    fn lengths(&self, batch: &FeatureBatch, levels: &[Perception]) -> Result<Vec<Tensor>> {
+        let mut known = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut images = Vec::new();
+        for i in 0..batch.patches.dim(0)? {
+            let number = batch.images.get(i);
+            let lengths = match number.and_then(|number| known.get(number)) {
+                Some(lengths) => lengths.clone(),
+                None => {
+                    // one by one: then they do not depend on the other images of the batch
+                    let own = score::project(&batch.patches.narrow(0, i, 1)?, &self.projection)?;
+                    score::pooled_lengths(&own, levels)?
+                }
+            };
+            if let Some(number) = number {
+                known.entry(*number).or_insert_with(|| lengths.clone());
+            }
+            images.push(lengths);
+        }
+        let of_level = |level: usize| {
+            let all: Vec<&Tensor> = images.iter().map(|lengths| &lengths[level]).collect();
+            Ok(Tensor::cat(&all, 0)?)
+        };
+        (0..levels.len()).map(of_level).collect()
     }
 
     /// The prompts as they stand, through the text tower, without a graph behind them.
@@ -89,10 +125,11 @@ impl Objective for StageOne {
     fn loss(&self, batch: &FeatureBatch) -> Result<Losses> {
         let config = &self.config;
         let levels = batch.levels(config)?;
-        let projected = score::project(&batch.patches, &self.projection)?;
-        let lengths = score::pooled_lengths(&projected, &levels)?;
+        let lengths = self.lengths(batch, &levels)?;
         let text = self.prompts.text_vectors(&self.text)?;
-        let maps = score::prompt_maps(&projected, &lengths, &levels, &text, config.temperature)?;
+        let directions = score::directions(&text)?.matmul(&self.projection)?; // [P, W]
+        let tau = config.temperature;
+        let maps = score::prompt_maps(&batch.patches, &directions, &lengths, &levels, tau)?;
         let class = score::project(&batch.class, &self.projection)?;
         let margin = score::global_margin(&class, &text, config.temperature)?;
         let global = cross_entropy(&margin, &batch.labels)?;
@@ -111,6 +148,8 @@ pub struct StageTwo {
     config: ModelConfig,
     text: TextVectors,
     projection: Tensor,
+    /// The projection as a map that does not learn.
+    frozen: Linear,
     vars: BTreeMap<String, Var>,
 }
 
@@ -131,6 +170,7 @@ impl StageTwo {
             vars: ExpertPool::init(&config.experts, projection, seed)?,
             config: config.clone(),
             text,
+            frozen: Linear::new(projection.clone(), None).packed(Precision::F32)?,
             projection: projection.clone(),
         })
     }
@@ -154,16 +194,17 @@ impl Objective for StageTwo {
             .iter()
             .map(|(name, var)| (name.clone(), var.as_tensor().clone()));
         let experts = ExpertPool::new(&config.experts, &self.projection, &weights.collect())?;
-        let projected = score::project(&batch.patches, &self.projection)?;
+        let projected = self.frozen.forward(&batch.patches)?;
+        let directions = score::directions(&self.text)?;
         let mut maps = Vec::with_capacity(levels.len());
         for (i, level) in levels.iter().enumerate() {
-            let (tokens, _) = expert_tokens(&experts, level, &batch.patches, &projected)?;
-            maps.push(score::token_map(
-                &tokens,
-                &self.text,
-                i,
-                config.temperature,
-            )?);
+            let tokens = level.pool_tokens(&batch.patches)?;
+            let frozen = level.pool_tokens(&projected)?;
+            let (images, windows, _) = tokens.dims3()?;
+            let (tokens, frozen) = (tokens.flatten(0, 1)?, frozen.flatten(0, 1)?);
+            let odds = experts.toward(&tokens, &frozen, &directions.get(i)?)?;
+            let odds = (odds.reshape((images, windows))? / config.temperature)?;
+            maps.push(sigmoid(&odds)?);
         }
         Losses::new(&enlarged(&maps, &levels)?, &batch.masks, None, &config.loss)
     }

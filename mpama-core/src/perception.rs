@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use crate::config::{Border, EvenWindows, ImageSize, PerceptionConfig, Upsampling};
 use crate::error::{Error, Result};
-use crate::nn::resize::{AxisMap, separable};
+use crate::nn::resize::{AxisMap, Separable};
 
 /// One level p on a given grid of patches and image size.
 #[derive(Debug, Clone)]
@@ -17,10 +17,8 @@ pub struct Perception {
     /// Windows along height and width, `(H_p, W_p)`.
     pub windows: (usize, usize),
     grid: (usize, usize),
-    pool_rows: Tensor,
-    pool_cols: Tensor,
-    up_rows: Tensor,
-    up_cols: Tensor,
+    pool: Separable,
+    up: Separable,
 }
 
 impl Perception {
@@ -54,14 +52,12 @@ impl Perception {
             level,
             windows: (rows.count, cols.count),
             grid,
-            pool_rows: rows.pool(config.border).tensor(device)?,
-            pool_cols: cols.pool(config.border).tensor(device)?,
-            up_rows: rows
-                .upsample(size.height, config.upsampling)
-                .tensor(device)?,
-            up_cols: cols
-                .upsample(size.width, config.upsampling)
-                .tensor(device)?,
+            pool: Separable::new(&rows.pool(config.border), &cols.pool(config.border), device)?,
+            up: Separable::new(
+                &rows.upsample(size.height, config.upsampling),
+                &cols.upsample(size.width, config.upsampling),
+                device,
+            )?,
         })
     }
 
@@ -70,23 +66,8 @@ impl Perception {
         if self.level == 1 {
             return Ok(tokens.clone()); // every window is one patch
         }
-        let (b, t, w) = tokens.dims3()?;
-        self.expect_grid("patch tokens", t, tokens)?;
-        let (gh, gw) = self.grid;
-        let (h, v) = self.windows;
-        let along_rows = tokens.contiguous()?.reshape((b, gh, gw * w))?;
-        let x = self
-            .pool_rows
-            .broadcast_left(b)?
-            .contiguous()?
-            .matmul(&along_rows)?; // [B, H_p, gw·W]
-        let x = x.reshape((b * h, gw, w))?;
-        let x = self
-            .pool_cols
-            .broadcast_left(b * h)?
-            .contiguous()?
-            .matmul(&x)?; // [B·H_p, W_p, W]
-        Ok(x.reshape((b, h * v, w))?)
+        self.expect_grid("patch tokens", tokens.dim(1)?, tokens)?;
+        Ok(self.pool.vectors(tokens)?)
     }
 
     /// The same mean of scalars instead of vectors: `[B, T]` to `[B, H_p·W_p]`. Differentiable.
@@ -97,13 +78,13 @@ impl Perception {
         let (b, t) = scalars.dims2()?;
         self.expect_grid("patch scalars", t, scalars)?;
         let planes = scalars.reshape((b, self.grid.0, self.grid.1))?;
-        Ok(separable(&planes, &self.pool_rows, &self.pool_cols)?.flatten_from(1)?)
+        Ok(self.pool.forward(&planes)?.flatten_from(1)?)
     }
 
     /// `Up`: a map on the windows `[B, H_p·W_p]` enlarged to the image, `[B, H, W]`. Differentiable.
     pub fn upsample(&self, map: &Tensor) -> Result<Tensor> {
         let planes = map.reshape((map.dim(0)?, self.windows.0, self.windows.1))?;
-        Ok(separable(&planes, &self.up_rows, &self.up_cols)?)
+        Ok(self.up.forward(&planes)?)
     }
 
     fn expect_grid(&self, what: &str, tokens: usize, tensor: &Tensor) -> Result<()> {

@@ -158,14 +158,15 @@ impl PromptLearner {
         let mut contexts = self.global_contexts(&local)?.to_vec();
         contexts.extend(local.iter().flatten().cloned());
         let eot = |i: usize| self.config.prompt.length + self.suffix[i % 2].dims()[0];
-        let rows = (0..contexts.len()).map(eot).max().unwrap_or(0) + 1;
+        let rows = (0..contexts.len()).map(eot).max().unwrap_or(0);
         let sequences = contexts
             .iter()
             .enumerate()
             .map(|(i, context)| self.sequence(context, i % 2, rows))
             .collect::<Result<Vec<_>>>()?;
         let eot: Vec<usize> = (0..contexts.len()).map(eot).collect();
-        let vectors = text.encode(&Tensor::stack(&sequences, 0)?, &eot, &self.deep_prompts()?)?;
+        let sequences = Tensor::stack(&sequences, 0)?;
+        let vectors = text.encode(&self.start, &sequences, &eot, &self.deep_prompts()?)?;
         let vectors = unit_length(&vectors)?; // [2 + 2P, D]
         let global = vectors.narrow(0, 0, 2)?;
         let local = if self.config.prompt.coupled {
@@ -178,13 +179,13 @@ impl PromptLearner {
         Ok(TextVectors { global, local })
     }
 
-    /// `[start | context | words . end]`, padded with the end token, which causal attention never
-    /// shows to the rows before it. `context` `[E, W]` to `[rows, W]`.
+    /// `[context | words . end]`, what follows the start, padded with the end token, which causal attention
+    /// never shows to the rows before it. `context` `[E, W]` to `[rows, W]`.
     fn sequence(&self, context: &Tensor, class: usize, rows: usize) -> Result<Tensor> {
         let suffix = &self.suffix[class];
-        let mut parts = vec![self.start.clone(), context.clone(), suffix.clone()];
+        let mut parts = vec![context.clone(), suffix.clone()];
         let end = suffix.narrow(0, suffix.dim(0)? - 1, 1)?;
-        let used = 1 + context.dim(0)? + suffix.dim(0)?;
+        let used = context.dim(0)? + suffix.dim(0)?;
         parts.resize(parts.len() + rows - used, end);
         Ok(Tensor::cat(&parts, 0)?)
     }

@@ -7,6 +7,8 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::sigmoid;
 
 use crate::error::Result;
+use crate::kernels::{self, cosine::cosine};
+use crate::nn::linear::Linear;
 use crate::nn::normalize::{length, unit_length};
 use crate::perception::Perception;
 use crate::prompt::TextVectors;
@@ -40,12 +42,19 @@ pub fn token_map(
     level: usize,
     temperature: f64,
 ) -> Result<Tensor> {
-    let (b, t, d) = tokens.dims3()?;
-    let direction = difference(&text.local.get(level)?)?.unsqueeze(1)?; // [D, 1]
-    let odds = unit_length(tokens)?
-        .reshape((b * t, d))?
-        .matmul(&direction)?;
+    let (b, t, _) = tokens.dims3()?;
+    let odds = toward(&tokens.flatten(0, 1)?, &directions(text)?.get(level)?)?;
     Ok(sigmoid(&(odds.reshape((b, t))? / temperature)?)?)
+}
+
+/// `⟨v / ‖v‖, direction⟩` of `tokens` `[N, D]` and a `direction` `[D]`: `[N]`.
+pub fn toward(tokens: &Tensor, direction: &Tensor) -> Result<Tensor> {
+    Ok(match kernels::serves(&[tokens, direction]) {
+        true => cosine(tokens, direction)?,
+        false => unit_length(tokens)?
+            .matmul(&direction.unsqueeze(1)?)?
+            .squeeze(1)?,
+    })
 }
 
 /// Lengths of the pooled projected tokens, per level `[B, H_p·W_p]`.
@@ -60,26 +69,27 @@ pub fn pooled_lengths(projected: &Tensor, levels: &[Perception]) -> Result<Vec<T
 
 /// Equation 1 for all levels without experts: `S_a^p` per level, `[B, H_p·W_p]`.
 ///
-/// Pools numbers instead of vectors: `⟨ℓ, pool(z)⟩ = pool(⟨ℓ, z⟩)`, so one product of the `projected`
-/// patches `[B, T, D]` with P vectors serves all levels. `lengths` as from [`pooled_lengths`].
+/// Pools numbers instead of vectors: `⟨ℓ, pool(z)⟩ = pool(⟨ℓ, z⟩)`, so one product of the `tokens`
+/// `[B, T, K]` with P `directions` `[P, K]` serves all levels: of projected patches with [`directions`], or of
+/// patches themselves with directions taken through the projection. `lengths` as from [`pooled_lengths`].
 pub fn prompt_maps(
-    projected: &Tensor,
+    tokens: &Tensor,
+    directions: &Tensor,
     lengths: &[Tensor],
     levels: &[Perception],
-    text: &TextVectors,
     temperature: f64,
 ) -> Result<Vec<Tensor>> {
-    let (b, t, d) = projected.dims3()?;
-    let directions = difference(&text.local)?; // [P, D]
-    let odds = projected
-        .reshape((b * t, d))?
-        .matmul(&directions.t()?)?
-        .reshape((b, t, levels.len()))?;
+    let odds = Linear::new(directions.clone(), None).forward(tokens)?; // [B, T, P]
     let map = |(i, level): (usize, &Perception)| -> Result<Tensor> {
         let pooled = level.pool_scalars(&odds.narrow(2, i, 1)?.squeeze(2)?)?;
         Ok(sigmoid(&((pooled / &lengths[i])? / temperature)?)?)
     };
     levels.iter().enumerate().map(map).collect()
+}
+
+/// `ℓ_a^p − ℓ_n^p` of all levels, `[P, D]`.
+pub fn directions(text: &TextVectors) -> Result<Tensor> {
+    difference(&text.local)
 }
 
 /// Abnormal minus normal vector: `[.., 2, D]` to `[.., D]`.

@@ -29,6 +29,7 @@ fn batch(width: usize) -> FeatureBatch {
         *m = f32::from(u8::from((20..50).contains(&x) && (30..70).contains(&y)));
     }
     FeatureBatch {
+        images: Vec::new(),
         patches: scattered(&[3, GRID.0 * GRID.1, width], 1),
         class: scattered(&[3, width], 2),
         grid: GRID,

@@ -98,7 +98,8 @@ fn pooled_numbers_equal_pooled_vectors() {
     let levels = Perception::levels(&config().perception, (6, 5), SIZE, &Device::Cpu).unwrap();
     let projected = score::project(&patches, &projection).unwrap();
     let lengths = score::pooled_lengths(&projected, &levels).unwrap();
-    let short = score::prompt_maps(&projected, &lengths, &levels, &text, 0.07).unwrap();
+    let directions = score::directions(&text).unwrap();
+    let short = score::prompt_maps(&projected, &directions, &lengths, &levels, 0.07).unwrap();
     for (i, level) in levels.iter().enumerate() {
         let tokens = score::project(&level.pool_tokens(&patches).unwrap(), &projection).unwrap();
         let long = score::token_map(&tokens, &text, i, 0.07).unwrap();
@@ -116,7 +117,8 @@ fn padding_counts_do_not_matter_without_experts() {
         config.border = border;
         let levels = Perception::levels(&config, (6, 5), SIZE, &Device::Cpu).unwrap();
         let lengths = score::pooled_lengths(&projected, &levels).unwrap();
-        score::prompt_maps(&projected, &lengths, &levels, &text, 0.07).unwrap()
+        let directions = score::directions(&text).unwrap();
+        score::prompt_maps(&projected, &directions, &lengths, &levels, 0.07).unwrap()
     };
     for (a, b) in maps(Border::Exclude).iter().zip(&maps(Border::Include)) {
         assert_close("border", a, b, 1e-5);

@@ -92,6 +92,7 @@ fn batch(images: &str, rows: Option<&Tensor>) -> FeatureBatch {
         rows.map_or(all.clone(), |rows| all.index_select(rows, 0).unwrap())
     };
     FeatureBatch {
+        images: Vec::new(),
         patches: part("patches"),
         class: part("class"),
         grid: grid(images),

@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::config::BlocksConfig;
 use super::error as clip;
+use super::rows::Rows;
 use super::weights::{Wanted, Weights};
 use crate::kernels;
 use crate::kernels::precision::Precision;
@@ -16,10 +17,10 @@ const SCORES: usize = 8 << 20;
 /// The four projections of multi-head attention (`self_attn` in the Hub's layout).
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
+    pub(super) query: Linear,
+    pub(super) key: Linear,
+    pub(super) value: Linear,
+    pub(super) out: Linear,
     heads: usize,
     /// What attention that does not learn is computed in.
     precision: Precision,
@@ -71,6 +72,17 @@ impl Attention {
         })
     }
 
+    /// The same projections for a tower that does not learn, but has something learned below it.
+    pub(super) fn frozen(self) -> Result<Self> {
+        Ok(Self {
+            query: self.query.frozen()?,
+            key: self.key.frozen()?,
+            value: self.value.frozen()?,
+            out: self.out.frozen()?,
+            ..self
+        })
+    }
+
     /// Queries of `x` `[B, N, W]`, head by head in each row.
     pub(super) fn queries(&self, x: &Tensor) -> Result<Tensor> {
         self.query.forward(x)
@@ -86,60 +98,83 @@ impl Attention {
         self.value.forward(x)
     }
 
-    /// `softmax(q kᵀ / √d + mask) v` of each head. Differentiable.
+    /// `softmax(q kᵀ / √d) v` of each head. Differentiable.
     ///
     /// # Shapes
-    /// `query` `[B, N, W]`, `key` and `value` `[B, M, W]`, `mask` `[N, M]` (added; −∞ hides). Returns
-    /// `[B, N, W]`.
-    pub(super) fn attend(
+    /// `query` `[B, N, W]`, `key` and `value` `[B, M, W]`. Returns `[B, N, W]`.
+    pub(super) fn attend(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+        let all = [query, key, value];
+        let learns = all.iter().any(|tensor| tensor.track_op());
+        if !learns && kernels::serves(&all) {
+            return kernels::heads::attend(query, key, value, self.heads, self.precision);
+        }
+        let [query, key, value] = all.map(|x| split(x, self.heads));
+        let (query, key, value) = (query?, key?, value?);
+        let attended = match learns && kernels::serves(&all) {
+            true => kernels::attention::attention(&query, &key, &value)?,
+            false => composed(&query, &key, &value, None)?,
+        };
+        join(&attended, self.heads)
+    }
+
+    /// The same of sequences that begin alike, where no row sees what follows it. Differentiable.
+    ///
+    /// # Shapes
+    /// `key` and `value` `[S + N·l, W]` as [`Rows`] says; `query` the same, or `[N, W]` with the place of
+    /// each sequence's row in `ends`, counted after the shared ones. Returns the shape of `query`.
+    pub(super) fn attend_causal(
         &self,
         query: &Tensor,
         key: &Tensor,
         value: &Tensor,
-        mask: Option<&Tensor>,
+        rows: Rows,
+        ends: Option<&[usize]>,
     ) -> Result<Tensor> {
-        let all = [query, key, value];
-        let learns = all.iter().any(|tensor| tensor.track_op());
-        if !learns && mask.is_none() && kernels::serves(&all) {
-            return kernels::heads::attend(query, key, value, self.heads, self.precision);
+        match kernels::serves(&[query, key, value]) {
+            true => kernels::attention::causal(query, key, value, rows, ends, self.heads),
+            false => composed_causal(query, key, value, rows, ends, self.heads),
         }
-        let (query, key, value) = (self.split(query)?, self.split(key)?, self.split(value)?);
-        let attended = match learns && kernels::serves(&all) {
-            true => kernels::attention::attention(&query, &key, &value, mask)?,
-            false => composed(&query, &key, &value, mask)?,
-        };
-        self.join(&attended)
+    }
+
+    /// Gradients of query, key and value of [`Attention::attend_causal`], given that of the result; in f32 on the
+    /// processor.
+    pub(super) fn back_causal(
+        &self,
+        [query, key, value]: [&Tensor; 3],
+        rows: Rows,
+        grad: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        kernels::attention::causal_back([query, key, value], rows, self.heads, grad)
     }
 
     /// The stream `onto` `[B, N, W]` with the output projection of `x` added.
     pub(super) fn add_output(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
         self.out.forward_onto(onto, x)
     }
+}
 
-    /// Joins the heads `[B·heads, N, W/heads]` in each row: `[B, N, W]`.
-    fn join(&self, x: &Tensor) -> Result<Tensor> {
-        let (groups, rows, depth) = x.dims3()?;
-        let batch = groups / self.heads;
-        x.reshape((batch, self.heads, rows, depth))?
-            .transpose(1, 2)?
-            .reshape((batch, rows, self.heads * depth))
-    }
+/// Joins the heads `[B·heads, N, W/heads]` in each row: `[B, N, W]`.
+fn join(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (groups, rows, depth) = x.dims3()?;
+    let batch = groups / heads;
+    x.reshape((batch, heads, rows, depth))?
+        .transpose(1, 2)?
+        .reshape((batch, rows, heads * depth))
+}
 
-    fn split(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, rows, width) = x.dims3()?;
-        let depth = width / self.heads;
-        let heads = x
-            .reshape((batch, rows, self.heads, depth))?
-            .transpose(1, 2)?;
-        heads.reshape((batch * self.heads, rows, depth))
-    }
+fn split(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, rows, width) = x.dims3()?;
+    let depth = width / heads;
+    let x = x.reshape((batch, rows, heads, depth))?.transpose(1, 2)?;
+    x.reshape((batch * heads, rows, depth))
 }
 
 /// `softmax(q kᵀ / √d + mask) v` for each of G heads, in Candle's operations. Scores are held for a few
 /// heads at a time.
 ///
 /// # Shapes
-/// `query` `[G, N, d]`, `key` and `value` `[G, M, d]`, `mask` `[N, M]`. Returns `[G, N, d]`.
+/// `query` `[G, N, d]`, `key` and `value` `[G, M, d]`, `mask` `[N, M]` (added; −∞ hides). Returns
+/// `[G, N, d]`.
 pub(crate) fn composed(
     query: &Tensor,
     key: &Tensor,
@@ -167,4 +202,57 @@ pub(crate) fn composed(
         [all] => Ok(all.clone()),
         parts => Tensor::cat(parts, 0),
     }
+}
+
+/// [`Attention::attend_causal`] in Candle's operations.
+pub(crate) fn composed_causal(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    rows: Rows,
+    ends: Option<&[usize]>,
+    heads: usize,
+) -> Result<Tensor> {
+    let (keys, values) = (rows.in_full(key)?, rows.in_full(value)?); // [N, S + l, W]
+    let of = |query: &Tensor, key: &Tensor, value: &Tensor, seen: Vec<usize>| -> Result<Tensor> {
+        let mask = mask(&seen, key.dim(1)?, query.device())?;
+        let [query, key, value] = [query, key, value].map(|x| split(x, heads));
+        let attended = composed(&query?, &key?, &value?, Some(&mask))?;
+        join(&attended, heads)?.flatten_to(1)
+    };
+    let Rows { shared, own, .. } = rows;
+    if let Some(ends) = ends {
+        let each = ends.iter().enumerate().map(|(n, end)| {
+            let [query, key, value] = [query, &keys, &values].map(|x| x.narrow(0, n, 1));
+            of(
+                &query?.unsqueeze(0)?,
+                &key?,
+                &value?,
+                vec![shared + end + 1],
+            )
+        });
+        return Tensor::cat(&each.collect::<Result<Vec<_>>>()?, 0);
+    }
+    let [query_first, key_first, value_first] =
+        [query, key, value].map(|x| x.narrow(0, 0, shared)?.unsqueeze(0));
+    let first = of(
+        &query_first?,
+        &key_first?,
+        &value_first?,
+        (1..=shared).collect(),
+    )?;
+    let seen = (shared + 1..=shared + own).collect();
+    let rest = of(&rows.own(query)?, &keys, &values, seen)?;
+    Tensor::cat(&[first, rest], 0)
+}
+
+/// `[rows, keys]`: 0 for as many keys as each row sees, −∞ for those that follow.
+fn mask(seen: &[usize], keys: usize, device: &Device) -> Result<Tensor> {
+    let hidden = |seen: usize, key: usize| if key < seen { 0.0 } else { f32::NEG_INFINITY };
+    let row = |seen: &usize| {
+        let seen = *seen;
+        (0..keys).map(move |key| hidden(seen, key))
+    };
+    let values: Vec<f32> = seen.iter().flat_map(row).collect();
+    Tensor::from_vec(values, (seen.len(), keys), device)
 }

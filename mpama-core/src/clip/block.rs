@@ -17,10 +17,10 @@ use crate::nn::linear::Linear;
 pub(super) struct Block {
     pub(super) norm: LayerNorm,
     pub(super) attention: Attention,
-    mlp_norm: LayerNorm,
-    up: Linear,
-    down: Linear,
-    activation: Activation,
+    pub(super) mlp_norm: LayerNorm,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+    pub(super) activation: Activation,
     width: usize,
 }
 
@@ -80,6 +80,29 @@ impl Block {
             down: self.down.packed(precision)?,
             ..self
         })
+    }
+
+    /// The same block for a tower that does not learn, but has something learned below it.
+    pub(super) fn frozen(self) -> Result<Self> {
+        Ok(Self {
+            attention: self.attention.frozen()?,
+            up: self.up.frozen()?,
+            down: self.down.frozen()?,
+            ..self
+        })
+    }
+
+    /// Whether all of it is laid out for both ways.
+    pub(super) fn is_frozen(&self) -> bool {
+        let Attention {
+            query,
+            key,
+            value,
+            out,
+            ..
+        } = &self.attention;
+        let linears = [query, key, value, out, &self.up, &self.down];
+        linears.into_iter().all(Linear::is_frozen) && self.activation == Activation::QuickGelu
     }
 
     /// Width W of the stream.

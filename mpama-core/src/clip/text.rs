@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use super::block::Block;
 use super::config::ClipConfig;
 use super::error::{ClipError, Result};
+use super::rows::Rows;
 use super::weights::{Source, Wanted, Weights};
 use crate::nn::layer_norm::LayerNorm;
 use crate::nn::linear::Linear;
@@ -14,7 +15,8 @@ use crate::nn::linear::Linear;
 /// A frozen text tower.
 ///
 /// Attention is causal and only one row is read, the end token's, so that whatever follows it has no
-/// influence: sequences may end there instead of being padded to the full context.
+/// influence: sequences may end there instead of being padded to the full context. For the same reason
+/// the rows that all sequences begin with go through the tower once.
 #[derive(Debug, Clone)]
 pub struct TextTower {
     tokens: Tensor,
@@ -74,53 +76,76 @@ impl TextTower {
         Ok(self.tokens.index_select(&ids, 0)?)
     }
 
+    /// The same tower with its weights laid out for the kernels, for prompts that learn: gradients go through
+    /// it, but its weights get none and their tensors are let go. Where they are variables, or on another
+    /// device, nothing changes.
+    ///
+    /// # Errors
+    /// Candle's.
+    pub fn frozen(self) -> Result<Self> {
+        let blocks = self.blocks.into_iter().map(Block::frozen);
+        Ok(Self {
+            blocks: blocks.collect::<candle_core::Result<_>>()?,
+            projection: self.projection.frozen()?,
+            ..self
+        })
+    }
+
     /// Encodes N sequences of token embeddings: the end token's row after the last block, normalised
-    /// and projected, not yet of unit length. Differentiable with respect to `embeddings` and `deep`.
+    /// and projected, not yet of unit length. Differentiable with respect to `start`, `embeddings` and
+    /// `deep`.
     ///
     /// # Shapes
-    /// `embeddings` `[N, L, W]` without positions, which are added here; L at most the context.
-    /// `eot` has N positions of end tokens. Each of `deep` is `[len, W]` and overwrites, at the input
-    /// of the second block, the third, …, the positions 1..=len of every sequence (MaPLe's compound
-    /// prompts, as AnomalyCLIP uses them). Returns `[N, D]`.
+    /// `start` `[1, W]` is what every sequence begins with and `embeddings` `[N, L − 1, W]` what follows, both
+    /// without positions, which are added here; L at most the context. `eot` has N positions of end tokens,
+    /// the start being 0. Each of `deep` is `[len, W]` and overwrites, at the input of the second block, the
+    /// third, …, the positions 1..=len of every sequence (MaPLe's compound prompts, as AnomalyCLIP uses
+    /// them); the end tokens come after. Returns `[N, D]`.
     ///
     /// # Errors
     /// [`ClipError::Shape`] if any of these does not fit.
-    pub fn encode(&self, embeddings: &Tensor, eot: &[usize], deep: &[Tensor]) -> Result<Tensor> {
-        let (sequences, length) = self.check(embeddings, eot, deep)?;
-        let width = self.width();
-        let device = embeddings.device();
-        let mut x = embeddings.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        let mask = causal_mask(length, device)?;
+    pub fn encode(
+        &self,
+        start: &Tensor,
+        embeddings: &Tensor,
+        eot: &[usize],
+        deep: &[Tensor],
+    ) -> Result<Tensor> {
+        let mut rows = self.check(start, embeddings, eot, deep)?;
+        let positions = self.positions.narrow(0, 0, 1 + rows.own)?;
+        let start = (start + positions.narrow(0, 0, 1)?)?;
+        let own = embeddings.broadcast_add(&positions.narrow(0, 1, rows.own)?)?;
+        let mut x = Tensor::cat(&[start, own.flatten_to(1)?], 0)?; // [S + N·l, W]
         for (i, block) in self.blocks.iter().enumerate() {
             if let Some(prompt) = i.checked_sub(1).and_then(|i| deep.get(i)) {
-                let rows = prompt.dim(0)?;
-                let before = x.narrow(1, 0, 1)?;
-                let prompt = prompt
-                    .unsqueeze(0)?
-                    .broadcast_as((sequences, rows, width))?
-                    .contiguous()?;
-                let after = x.narrow(1, 1 + rows, length - 1 - rows)?;
-                x = Tensor::cat(&[before, prompt, after], 1)?;
+                (rows, x) = rows.overwritten(&x, prompt)?;
             }
-            let u = block.norm.forward(&x)?; // [N, L, W]
+            let last = i + 1 == self.layers();
+            if !last && let Some(y) = block.through(&x, rows)? {
+                x = y;
+                continue;
+            }
+            let u = block.norm.forward(&x)?;
             let attention = &block.attention;
-            let (query, key, value) = (
-                attention.queries(&u)?,
-                attention.keys(&u)?,
-                attention.values(&u)?,
-            );
-            let attended = attention.attend(&query, &key, &value, Some(&mask))?;
+            let (key, value) = (attention.keys(&u)?, attention.values(&u)?);
+            // of what comes out of the last block only the ends are read
+            let ends: Option<Vec<usize>> =
+                last.then(|| eot.iter().map(|end| end - rows.shared).collect());
+            let asking = match &ends {
+                Some(ends) => {
+                    let at = |(n, end): (usize, &usize)| (rows.shared + n * rows.own + end) as u32;
+                    let ends: Vec<u32> = ends.iter().enumerate().map(at).collect();
+                    let ends = Tensor::new(ends, x.device())?;
+                    x = x.index_select(&ends, 0)?;
+                    u.index_select(&ends, 0)?
+                }
+                None => u,
+            };
+            let query = attention.queries(&asking)?;
+            let attended = attention.attend_causal(&query, &key, &value, rows, ends.as_deref())?;
             x = block.add_mlp(&attention.add_output(&x, &attended)?)?;
         }
-        let rows: Vec<u32> = eot
-            .iter()
-            .enumerate()
-            .map(|(n, end)| (n * length + end) as u32)
-            .collect();
-        let ends = x
-            .reshape((sequences * length, width))?
-            .index_select(&Tensor::new(rows, device)?, 0)?;
-        Ok(self.projection.forward(&self.final_norm.forward(&ends)?)?)
+        Ok(self.projection.forward(&self.final_norm.forward(&x)?)?)
     }
 
     /// Encodes token ids as plain CLIP does: `[N, D]`, not yet of unit length.
@@ -129,8 +154,8 @@ impl TextTower {
     /// code finds it: the first of the highest id.
     ///
     /// # Errors
-    /// [`ClipError::Token`] for an id outside the vocabulary, [`ClipError::Shape`] for no sequence, an
-    /// empty one, or one longer than the context.
+    /// [`ClipError::Token`] for an id outside the vocabulary, [`ClipError::Shape`] for no sequence, one
+    /// that ends where it starts, or one longer than the context.
     pub fn encode_ids(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
         let end = |ids: &Vec<u32>| {
             let highest = ids.iter().max()?;
@@ -146,7 +171,7 @@ impl TextTower {
             }
         })?;
         // Behind the end token nothing counts: every sequence is cut or repeats its end there.
-        let length = eot.iter().max().map_or(0, |end| end + 1);
+        let length = eot.iter().max().map_or(0, |end| end + 1).max(2);
         let padded: Vec<u32> = ids
             .iter()
             .zip(&eot)
@@ -155,7 +180,14 @@ impl TextTower {
         let embeddings = self
             .embed(&padded)?
             .reshape((ids.len(), length, self.width()))?;
-        self.encode(&embeddings, &eot, &[])
+        let alike = ids.iter().all(|sequence| sequence[0] == ids[0][0]);
+        let together = if alike { ids.len() } else { 1 };
+        let encoded = eot.chunks(together).enumerate().map(|(i, eot)| {
+            let some = embeddings.narrow(0, i * together, eot.len())?;
+            let start = some.get(0)?.narrow(0, 0, 1)?;
+            self.encode(&start, &some.narrow(1, 1, length - 1)?, eot, &[])
+        });
+        Ok(Tensor::cat(&encoded.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     /// Width W of the token embeddings.
@@ -173,7 +205,14 @@ impl TextTower {
         self.positions.dims()[0]
     }
 
-    fn check(&self, embeddings: &Tensor, eot: &[usize], deep: &[Tensor]) -> Result<(usize, usize)> {
+    /// The rows of the first block.
+    fn check(
+        &self,
+        start: &Tensor,
+        embeddings: &Tensor,
+        eot: &[usize],
+        deep: &[Tensor],
+    ) -> Result<Rows> {
         let (width, context) = (self.width(), self.context());
         let shape = |what, expected, found: &[usize]| {
             Err(ClipError::Shape {
@@ -182,43 +221,43 @@ impl TextTower {
                 found: found.to_vec(),
             })
         };
-        let (sequences, length) = match *embeddings.dims() {
-            [n, l, w] if n > 0 && (1..=context).contains(&l) && w == width => (n, l),
+        if start.dims() != [1, width] {
+            return shape(
+                "embedding of the start",
+                format!("[1, {width}]"),
+                start.dims(),
+            );
+        }
+        let (sequences, own) = match *embeddings.dims() {
+            [n, l, w] if n > 0 && (1..context).contains(&l) && w == width => (n, l),
             ref found => {
-                let expected = format!("[sequences, 1 to {context}, {width}]");
+                let expected = format!("[sequences, 1 to {}, {width}]", context - 1);
                 return shape("text embeddings", expected, found);
             }
         };
-        if eot.len() != sequences || eot.iter().any(|end| *end >= length) {
-            let expected = format!("{sequences} positions below {length}");
-            return shape("end positions", expected, eot);
-        }
         if deep.len() >= self.layers() {
-            let expected = format!(
-                "at most {}, one per block after the first",
-                self.layers() - 1
-            );
+            let most = self.layers() - 1;
+            let expected = format!("at most {most}, one per block after the first");
             return shape("list of deep prompts", expected, &[deep.len()]);
         }
+        let mut overwritten = 0;
         for prompt in deep {
             match *prompt.dims() {
-                [rows, w] if rows < length && w == width => {}
-                ref found => {
-                    return shape("deep prompt", format!("[below {length}, {width}]"), found);
-                }
+                [rows, w] if rows < own && w == width => overwritten = overwritten.max(rows),
+                ref found => return shape("deep prompt", format!("[below {own}, {width}]"), found),
             }
         }
-        Ok((sequences, length))
+        let ends = overwritten + 1..own + 1;
+        if eot.len() != sequences || !eot.iter().all(|end| ends.contains(end)) {
+            let expected = format!("{sequences} positions in {ends:?}");
+            return shape("end positions", expected, eot);
+        }
+        Ok(Rows {
+            shared: 1,
+            sequences,
+            own,
+        })
     }
-}
-
-/// `[L, L]`: 0 where a row may look, −∞ at what follows it.
-fn causal_mask(length: usize, device: &Device) -> Result<Tensor> {
-    let hidden = |row, column| if column > row { f32::NEG_INFINITY } else { 0.0 };
-    let values: Vec<f32> = (0..length * length)
-        .map(|i| hidden(i / length, i % length))
-        .collect();
-    Ok(Tensor::from_vec(values, (length, length), device)?)
 }
 
 const BLOCKS: &str = "text_model.encoder.layers";

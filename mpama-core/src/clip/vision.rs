@@ -251,7 +251,7 @@ impl VisionTower {
             let value = attention.values(&u)?;
             let dual = i >= first_dual;
             if dual {
-                let attended = attention.attend(&value, &value, &value, None)?;
+                let attended = attention.attend(&value, &value, &value)?;
                 vv = Some(attention.add_output(vv.as_ref().unwrap_or(&x), &attended)?);
             }
             let query = if dual && i + 1 == layers && last_block == LastBlock::ClassOnly {
@@ -260,7 +260,7 @@ impl VisionTower {
             } else {
                 attention.queries(&u)?
             };
-            let attended = attention.attend(&query, &attention.keys(&u)?, &value, None)?;
+            let attended = attention.attend(&query, &attention.keys(&u)?, &value)?;
             x = block.add_mlp(&attention.add_output(&x, &attended)?)?;
             if i + 1 == layers || self.options.intermediate.contains(&(i + 1)) {
                 tokens.insert(i + 1, self.patch_tokens(vv.as_ref().unwrap_or(&x))?);

@@ -56,6 +56,46 @@ fn routed_tokens_equal_the_dense_formula() {
 }
 
 #[test]
+fn kernels_and_composed_operations_have_the_same_gradients() {
+    let config = ExpertsConfig::default();
+    let projection = random_tensor(&[JOINT, WIDTH], "projection");
+    let tokens = random_tensor(&[300, WIDTH], "tokens");
+    let frozen = tokens.matmul(&projection.t().unwrap()).unwrap();
+    let direction = random_tensor(&[JOINT], "direction");
+    let probe = random_tensor(&[300], "probe");
+    let vars = ExpertPool::init(&config, &projection, 3).unwrap();
+    for (name, var) in &vars {
+        let shift = random_tensor(var.dims(), name);
+        var.set(&(var.as_tensor() + shift).unwrap()).unwrap();
+    }
+    let weights = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone()));
+    let pool = ExpertPool::new(&config, &projection, &weights.collect()).unwrap();
+    let gradients = |odds: Tensor| {
+        let loss = (odds * &probe).unwrap().sum_all().unwrap();
+        loss.backward().unwrap()
+    };
+    let (gates, routing) = pool.gates(&tokens).unwrap();
+    let mixed = pool.composed(&tokens, &frozen, &gates, &routing).unwrap();
+    let direction_column = direction.unsqueeze(1).unwrap();
+    let odds = unit_length(&mixed)
+        .unwrap()
+        .matmul(&direction_column)
+        .unwrap();
+    let plain = gradients(odds.squeeze(1).unwrap());
+    let in_one = gradients(pool.toward(&tokens, &frozen, &direction).unwrap());
+    let mixed = pool.forward(&tokens, &frozen).unwrap().0;
+    let in_two = gradients(score::toward(&mixed, &direction).unwrap());
+    for (name, var) in &vars {
+        let plain = plain.get(var.as_tensor()).unwrap();
+        let size = worst(plain, &plain.zeros_like().unwrap());
+        for fast in [&in_one, &in_two] {
+            let apart = worst(fast.get(var.as_tensor()).unwrap(), plain);
+            assert!(apart <= 1e-5 * size, "{name}: {apart} of {size}");
+        }
+    }
+}
+
+#[test]
 fn renormalising_gates_changes_nothing_after_the_norm() {
     let masked = ExpertsConfig::default();
     let renormalised = ExpertsConfig {

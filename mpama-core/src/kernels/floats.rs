@@ -37,6 +37,22 @@ pub(crate) fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * f32::from_bits(((n as i32 + 127) as u32) << 23)
 }
 
+/// ln x within 1 unit in the last place for normal x; −∞ for 0 and below (the polynomial of musl's `logf`).
+#[inline(always)]
+pub(crate) fn ln(x: f32) -> f32 {
+    const ROOT: u32 = 0x3f35_04f3; // √½: the fraction is from there to √2
+    let bits = x.to_bits().wrapping_sub(ROOT);
+    let exponent = (bits.cast_signed() >> 23) as f32;
+    let f = f32::from_bits((bits & 0x007f_ffff) + ROOT) - 1.0;
+    let s = f / (2.0 + f);
+    let (z, w) = (s * s, s * s * s * s);
+    let odd = z * (0.666_666_6 + w * 0.284_987_87);
+    let even = w * (0.400_009_72 + w * 0.242_790_79);
+    let half = 0.5 * f * f;
+    let y = s * (half + even + odd) + exponent * 9.058_001e-6 - half + f + exponent * 0.693_138_1;
+    if x > 0.0 { y } else { x - f32::INFINITY }
+}
+
 /// [`exp`] of a register, with a floor at e⁻⁸⁷ that smaller and negative infinite arguments end at.
 #[inline(always)]
 pub(super) fn exp_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
@@ -105,6 +121,20 @@ mod tests {
             let apart = (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs();
             assert!(apart < 3e-7, "exp({x}): {apart}");
         }
+    }
+
+    #[test]
+    fn logarithms_are_those_of_the_library() {
+        for i in 1..200_000u32 {
+            let x = f32::from_bits(i * 10_000 + (1 << 23));
+            if x.is_finite() {
+                let exact = f64::from(x).ln();
+                let apart = (f64::from(ln(x)) - exact).abs();
+                assert!(apart <= 1.2e-7 * exact.abs().max(1e-30), "ln({x}): {apart}");
+            }
+        }
+        assert_eq!((ln(1.0), ln(0.0)), (0.0, f32::NEG_INFINITY));
+        assert!(ln(f32::NAN).is_nan());
     }
 
     #[test]

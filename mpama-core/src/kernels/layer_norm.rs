@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::floats::sum;
-use super::{for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values};
 
 /// Rows that one thread takes at a time; sums over all rows are made of these.
 const ROWS: usize = 64;
@@ -13,6 +13,12 @@ const ROWS: usize = 64;
 pub(crate) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let op = LayerNorm { eps: eps as f32 };
     x.contiguous()?.apply_op3(weight, bias, op)
+}
+
+/// The gradient of `x`, given that of the result.
+pub(crate) fn back(x: &Tensor, weight: &Tensor, eps: f64, grad: &Tensor) -> Result<Tensor> {
+    let op = LayerNorm { eps: eps as f32 };
+    Ok(op.gradients(x, weight, grad)?.0)
 }
 
 struct LayerNorm {
@@ -55,6 +61,30 @@ impl LayerNorm {
             }
         }
     }
+
+    /// Gradients of `x`, and those of weight and bias behind each other.
+    fn gradients(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Tensor, Vec<f32>)> {
+        let width = weight.elem_count();
+        let grad = grad.contiguous()?;
+        let (dx, sums) = with_values([x, weight, &grad], |[x, weight, grad]| {
+            let mut dx = vec![0f32; x.len()];
+            let block = ROWS * width;
+            let mut parts = vec![0f32; 2 * width * x.len().div_ceil(block)];
+            let tasks = dx
+                .chunks_mut(block)
+                .zip(x.chunks(block).zip(grad.chunks(block)))
+                .zip(parts.chunks_mut(2 * width));
+            for_each(tasks, |((dx, (x, grad)), sums)| {
+                arch().dispatch(|| self.backward(x, weight, grad, dx, sums));
+            });
+            let mut sums = vec![0f32; 2 * width];
+            for part in parts.chunks_exact(2 * width) {
+                sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
+            }
+            (dx, sums)
+        })?;
+        Ok((Tensor::from_vec(dx, x.shape(), x.device())?, sums))
+    }
 }
 
 impl CustomOp3 for LayerNorm {
@@ -77,7 +107,7 @@ impl CustomOp3 for LayerNorm {
         let mut y = vec![0f32; x.len()];
         let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
         for_each(blocks, |(y, x)| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
                     let (mean, scale) = self.moments(x);
                     for i in 0..width {
@@ -98,27 +128,10 @@ impl CustomOp3 for LayerNorm {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let width = weight.elem_count();
-        let grad = grad.contiguous()?;
-        let (dx, sums) = with_values([x, weight, &grad], |[x, weight, grad]| {
-            let mut dx = vec![0f32; x.len()];
-            let block = ROWS * width;
-            let mut parts = vec![0f32; 2 * width * x.len().div_ceil(block)];
-            let tasks = dx
-                .chunks_mut(block)
-                .zip(x.chunks(block).zip(grad.chunks(block)))
-                .zip(parts.chunks_mut(2 * width));
-            for_each(tasks, |((dx, (x, grad)), sums)| {
-                pulp::Arch::new().dispatch(|| self.backward(x, weight, grad, dx, sums));
-            });
-            let mut sums = vec![0f32; 2 * width];
-            for part in parts.chunks_exact(2 * width) {
-                sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
-            }
-            (dx, sums)
-        })?;
+        let (dx, sums) = self.gradients(x, weight, grad)?;
         let vector = |values: &[f32]| Tensor::from_slice(values, width, x.device());
         Ok((
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+            Some(dx),
             weight
                 .track_op()
                 .then(|| vector(&sums[..width]))

@@ -12,24 +12,31 @@ pub(crate) mod affine;
 mod aligned;
 pub(crate) mod attention;
 mod convert;
+pub(crate) mod cosine;
+pub(crate) mod experts;
 mod floats;
+pub(crate) mod frozen;
 pub(crate) mod heads;
 pub(crate) mod layer_norm;
+mod outer;
 pub(crate) mod packed;
 mod peak;
 pub(crate) mod precision;
 pub(crate) mod product;
 pub(crate) mod quick_gelu;
+pub(crate) mod recorded;
 mod registers;
+pub(crate) mod separable;
 mod step;
 mod strips;
 mod tile;
+pub(crate) mod toward;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-pub(crate) use floats::exp;
+pub(crate) use floats::{exp, ln};
 pub use peak::{Throughput, throughput};
 pub(crate) use registers::arch;
 pub use registers::{Registers, registers};
@@ -42,7 +49,7 @@ pub(crate) fn serves(tensors: &[&Tensor]) -> bool {
 }
 
 /// The values of a contiguous operand.
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(all), Some((start, end))) => Ok(&all[start..end]),
         _ => bail!(
@@ -53,7 +60,7 @@ fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
 }
 
 /// Shows `work` the values of contiguous tensors.
-fn with_values<const N: usize, R>(
+pub(crate) fn with_values<const N: usize, R>(
     tensors: [&Tensor; N],
     work: impl FnOnce([&[f32]; N]) -> R,
 ) -> Result<R> {
@@ -70,7 +77,7 @@ fn with_values<const N: usize, R>(
 
 /// Does `work` on every task, side by side where there are threads for it. A pool of one is not used:
 /// whoever set it up computes on threads of their own.
-fn for_each<T: Send>(tasks: impl Iterator<Item = T>, work: impl Fn(T) + Send + Sync) {
+pub(crate) fn for_each<T: Send>(tasks: impl Iterator<Item = T>, work: impl Fn(T) + Send + Sync) {
     if rayon::current_num_threads() == 1 {
         tasks.for_each(work);
     } else {

@@ -217,7 +217,7 @@ impl Packed {
     }
 
     /// `out ← then(out + x Wᵀ + b)`.
-    fn add(&self, x: &[f32], out: &mut [f32], then: Then) {
+    pub(super) fn add(&self, x: &[f32], out: &mut [f32], then: Then) {
         let rows = x.len() / self.inputs;
         let blocks = rows
             .div_ceil(BLOCK)

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{exp, for_each, slice, with_values};
+use super::{arch, exp, for_each, slice, with_values};
 
 /// Elements that one thread takes at a time.
 const BLOCK: usize = 1 << 14;
@@ -10,6 +10,27 @@ const BLOCK: usize = 1 << 14;
 /// `x · sigmoid(1.702 x)`, element by element.
 pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(QuickGelu)
+}
+
+/// The gradient of `x`, given that of the result.
+pub(crate) fn back(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let grad = grad.contiguous()?;
+    let dx = with_values([x, &grad], |[x, grad]| {
+        let mut dx = vec![0f32; x.len()];
+        let tasks = dx
+            .chunks_mut(BLOCK)
+            .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
+        for_each(tasks, |(dx, (x, grad))| {
+            arch().dispatch(|| {
+                for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
+                    let s = sigmoid(SLOPE * x);
+                    *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
+                }
+            });
+        });
+        dx
+    })?;
+    Tensor::from_vec(dx, x.shape(), x.device())
 }
 
 struct QuickGelu;
@@ -31,7 +52,7 @@ impl CustomOp1 for QuickGelu {
         let x = slice(x, layout)?;
         let mut y = vec![0f32; x.len()];
         for_each(y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)), |(y, x)| {
-            pulp::Arch::new().dispatch(|| {
+            arch().dispatch(|| {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y = x * sigmoid(SLOPE * x);
                 }
@@ -41,23 +62,7 @@ impl CustomOp1 for QuickGelu {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let dx = with_values([x, &grad], |[x, grad]| {
-            let mut dx = vec![0f32; x.len()];
-            let tasks = dx
-                .chunks_mut(BLOCK)
-                .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
-            for_each(tasks, |(dx, (x, grad))| {
-                pulp::Arch::new().dispatch(|| {
-                    for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
-                        let s = sigmoid(SLOPE * x);
-                        *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
-                    }
-                });
-            });
-            dx
-        })?;
-        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+        back(x, grad).map(Some)
     }
 }
 

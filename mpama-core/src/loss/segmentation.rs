@@ -4,17 +4,22 @@
 //! Candle tensors: those are the reference, run on every other device and dtype, and a test compares
 //! value and gradient. Composed, a step holds some twenty tensors of the maps' size; here none.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use crate::config::LossConfig;
+use crate::kernels::{arch, for_each, ln, slice, with_values};
+
+/// Partial sums side by side.
+const LANES: usize = 16;
+/// Pixels that are summed in f32; across such runs sums are f64: exact enough and quick.
+const RUN: usize = 16 * LANES;
 
 /// The masks of a batch and what the losses need to know of them; shared by all perceptions.
 #[derive(Debug, Clone)]
 pub(super) struct Segmentation {
-    masks: Arc<[f32]>,
+    masks: Tensor,
     /// Pixels of one image.
     image: usize,
     /// Normal and anomalous pixels of the batch, at least 1.
@@ -23,7 +28,7 @@ pub(super) struct Segmentation {
 }
 
 /// Sums over one image.
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 struct Sums {
     focal: f64,
     hinge: [f64; 2],
@@ -37,73 +42,90 @@ impl Segmentation {
     /// For `masks` `[B, H, W]`, f32 on the CPU, 0 or 1.
     pub(super) fn new(masks: &Tensor, config: &LossConfig) -> Result<Self> {
         let (_, height, width) = masks.dims3()?;
-        let values: Vec<f32> = masks.flatten_all()?.to_vec1()?;
-        let anomalous = values.par_iter().filter(|m| **m > 0.5).count();
+        let masks = masks.contiguous()?;
+        let anomalous = with_values([&masks], |[masks]| {
+            let ones = masks.iter().map(|m| u32::from(*m > 0.5));
+            ones.sum::<u32>() as usize
+        })?;
         Ok(Segmentation {
             image: height * width,
-            counts: [values.len() - anomalous, anomalous].map(|n| n.max(1) as f64),
-            masks: values.into(),
+            counts: [masks.elem_count() - anomalous, anomalous].map(|n| n.max(1) as f64),
+            masks,
             config: config.clone(),
         })
     }
 
     /// Focal, dice and hinge of `map` `[B, H, W]`, not weighted: `[3]`. Differentiable.
     pub(super) fn losses(&self, map: &Tensor) -> Result<Tensor> {
-        map.contiguous()?.apply_op1(self.clone())
+        let (of, sums) = (self.clone(), OnceLock::new());
+        map.contiguous()?.apply_op1(Op { of, sums })
     }
 
     /// `p_t` of a pixel with probability `p` and truth `m`, as in [`super::focal`].
-    fn truth(&self, p: f32, m: f32) -> f32 {
-        let epsilon = self.config.focal_epsilon as f32;
+    #[inline(always)]
+    fn truth(p: f32, m: f32, epsilon: f32) -> f32 {
         let q = if m > 0.5 { p } else { 1.0 - p };
         q * (1.0 - 2.0 * epsilon) + 2.0 * epsilon
     }
 
-    /// Weight of a pixel in the focal loss.
-    fn alpha(&self, m: f32) -> f32 {
+    /// Weights of normal and anomalous pixels in the focal loss.
+    fn alphas(&self) -> [f32; 2] {
         match self.config.focal_alpha {
-            None => 1.0,
-            Some(alpha) => (if m > 0.5 { alpha } else { 1.0 - alpha }) as f32,
+            None => [1.0; 2],
+            Some(alpha) => [(1.0 - alpha) as f32, alpha as f32],
         }
     }
 
-    fn power(&self, miss: f32, exponent: f32) -> f32 {
-        match exponent {
-            0.0 => 1.0,
-            1.0 => miss,
-            2.0 => miss * miss,
-            _ => miss.max(0.0).powf(exponent),
-        }
+    fn margins(&self) -> [f32; 2] {
+        [self.config.margin_normal, self.config.margin_abnormal].map(|margin| margin as f32)
     }
 
-    fn sums(&self, map: &[f32], mask: &[f32]) -> Sums {
-        let gamma = self.config.focal_gamma as f32;
-        let margins = [
-            self.config.margin_normal as f32,
-            self.config.margin_abnormal as f32,
-        ];
-        let mut total = Sums::default();
-        // f32 within a short run of pixels, f64 across runs: exact enough and quick.
-        for (map, mask) in map.chunks(256).zip(mask.chunks(256)) {
-            let (mut focal, mut hinge) = (0f32, [0f32; 2]);
-            let (mut p_sum, mut m_sum, mut overlap) = (0f32, 0f32, 0f32);
-            for (&p, &m) in map.iter().zip(mask) {
-                let truth = self.truth(p, m);
-                focal -= self.alpha(m) * self.power(1.0 - truth, gamma) * truth.ln();
-                hinge[0] += (p - margins[0]).max(0.0) * (1.0 - m);
-                hinge[1] += (margins[1] - p).max(0.0) * m;
-                p_sum += p;
-                m_sum += m;
-                overlap += p * m;
+    /// Sums over an image, with `(1 − p_t)^γ` as `power` says.
+    #[inline(always)]
+    fn sums(&self, map: &[f32], mask: &[f32], power: impl Fn(f32) -> f32) -> Sums {
+        let (alphas, margins) = (self.alphas(), self.margins());
+        let epsilon = self.config.focal_epsilon as f32;
+        let of = |p: f32, m: f32| {
+            let truth = Self::truth(p, m, epsilon);
+            let alpha = if m > 0.5 { alphas[1] } else { alphas[0] };
+            [
+                -alpha * power(1.0 - truth) * ln(truth),
+                (p - margins[0]).max(0.0) * (1.0 - m),
+                (margins[1] - p).max(0.0) * m,
+                p,
+                m,
+                p * m,
+            ]
+        };
+        let mut totals = [0f64; 6];
+        for (map, mask) in map.chunks(RUN).zip(mask.chunks(RUN)) {
+            let mut lanes = [[0f32; LANES]; 6];
+            let ((map, map_rest), (mask, mask_rest)) = (map.as_chunks(), mask.as_chunks());
+            for (map, mask) in map.iter().zip(mask) {
+                let (map, mask): (&[f32; LANES], &[f32; LANES]) = (map, mask);
+                for (lane, (p, m)) in map.iter().zip(mask).enumerate() {
+                    for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
+                        lanes[lane] += term;
+                    }
+                }
             }
-            total.focal += f64::from(focal);
-            total.hinge[0] += f64::from(hinge[0]);
-            total.hinge[1] += f64::from(hinge[1]);
-            total.map += f64::from(p_sum);
-            total.mask += f64::from(m_sum);
-            total.overlap += f64::from(overlap);
+            for (p, m) in map_rest.iter().zip(mask_rest) {
+                for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
+                    lanes[0] += term;
+                }
+            }
+            for (total, lanes) in totals.iter_mut().zip(lanes) {
+                *total += f64::from(lanes.iter().sum::<f32>());
+            }
         }
-        total
+        let [focal, above, below, map, mask, overlap] = totals;
+        Sums {
+            focal,
+            hinge: [above, below],
+            map,
+            mask,
+            overlap,
+        }
     }
 
     /// Numerator and denominator of the dice ratio, abnormal then normal.
@@ -119,85 +141,139 @@ impl Segmentation {
         ]
     }
 
-    fn per_image(&self, map: &[f32]) -> Vec<Sums> {
+    fn per_image(&self, map: &[f32], masks: &[f32]) -> Vec<Sums> {
+        let mut sums = vec![Sums::default(); map.len() / self.image];
         let images = map
-            .par_chunks(self.image)
-            .zip(self.masks.par_chunks(self.image));
-        images.map(|(map, mask)| self.sums(map, mask)).collect()
+            .chunks_exact(self.image)
+            .zip(masks.chunks_exact(self.image));
+        let gamma = self.config.focal_gamma as f32;
+        for_each(sums.iter_mut().zip(images), |(sums, (map, mask))| {
+            *sums = arch().dispatch(|| {
+                if gamma == 2.0 {
+                    self.sums(map, mask, |miss| miss * miss)
+                } else {
+                    self.sums(map, mask, |miss| power(miss, gamma))
+                }
+            });
+        });
+        sums
     }
 
     /// d(weights · losses)/d(map).
-    fn gradient(&self, map: &[f32], weights: [f32; 3]) -> Vec<f32> {
-        let config = &self.config;
-        let gamma = config.focal_gamma as f32;
-        let slope = 1.0 - 2.0 * config.focal_epsilon as f32;
+    fn gradient(&self, map: &[f32], masks: &[f32], sums: &[Sums], weights: [f32; 3]) -> Vec<f32> {
+        let gamma = self.config.focal_gamma as f32;
         let batch = (map.len() / self.image) as f64;
-        let focal = weights[0] / map.len() as f32;
-        let hinge = self.counts.map(|n| weights[2] / n as f32);
         let mut out = vec![0f32; map.len()];
         let images = map
-            .par_chunks(self.image)
-            .zip(self.masks.par_chunks(self.image));
-        out.par_chunks_mut(self.image)
-            .zip(images)
-            .for_each(|(out, (map, mask))| {
-                // dice = 1 − a/b with a, b linear in p: its slope is (a b' − a' b)/b², where b' is ±1 and
-                // a' is ±2 on the pixels of the class, else 0.
-                let [abnormal, normal] = self.dice_terms(&self.sums(map, mask));
-                let scale = f64::from(weights[1]) / batch;
-                let flat = scale * (abnormal.0 / abnormal.1.powi(2) - normal.0 / normal.1.powi(2));
-                let on_anomalous = (flat - scale * 2.0 / abnormal.1) as f32;
-                let on_normal = (flat + scale * 2.0 / normal.1) as f32;
-                for ((out, &p), &m) in out.iter_mut().zip(map).zip(mask) {
-                    let truth = self.truth(p, m);
-                    let miss = 1.0 - truth;
-                    let steep = gamma * self.power(miss, gamma - 1.0) * truth.ln()
-                        - self.power(miss, gamma) / truth;
-                    let steep = focal * self.alpha(m) * slope * steep;
-                    *out = if m > 0.5 {
-                        let below = p < config.margin_abnormal as f32;
-                        steep + on_anomalous - if below { hinge[1] } else { 0.0 }
-                    } else {
-                        let above = p > config.margin_normal as f32;
-                        -steep + on_normal + if above { hinge[0] } else { 0.0 }
-                    };
+            .chunks_exact(self.image)
+            .zip(masks.chunks_exact(self.image));
+        let tasks = out.chunks_exact_mut(self.image).zip(images).zip(sums);
+        for_each(tasks, |((out, (map, mask)), sums)| {
+            // dice = 1 − a/b with a, b linear in p: its slope is (a b' − a' b)/b², where b' is ±1 and
+            // a' is ±2 on the pixels of the class, else 0.
+            let [abnormal, normal] = self.dice_terms(sums);
+            let scale = f64::from(weights[1]) / batch;
+            let flat = scale * (abnormal.0 / abnormal.1.powi(2) - normal.0 / normal.1.powi(2));
+            let slopes = Slopes {
+                focal: weights[0] / (batch as f32 * self.image as f32),
+                dice: [
+                    (flat + scale * 2.0 / normal.1) as f32,
+                    (flat - scale * 2.0 / abnormal.1) as f32,
+                ],
+                hinge: self.counts.map(|n| weights[2] / n as f32),
+            };
+            arch().dispatch(|| {
+                if gamma == 2.0 {
+                    self.slope(map, mask, &slopes, out, |miss| (2.0 * miss, miss * miss));
+                } else {
+                    let both = |miss| (gamma * power(miss, gamma - 1.0), power(miss, gamma));
+                    self.slope(map, mask, &slopes, out, both);
                 }
             });
+        });
         out
+    }
+
+    /// The gradient on one image, with the derivative of `(1 − p_t)^γ` and itself as `powers` says.
+    #[inline(always)]
+    fn slope(
+        &self,
+        map: &[f32],
+        mask: &[f32],
+        slopes: &Slopes,
+        out: &mut [f32],
+        powers: impl Fn(f32) -> (f32, f32),
+    ) {
+        let (alphas, margins) = (self.alphas(), self.margins());
+        let epsilon = self.config.focal_epsilon as f32;
+        let steepness = alphas.map(|alpha| slopes.focal * alpha * (1.0 - 2.0 * epsilon));
+        for ((out, &p), &m) in out.iter_mut().zip(map).zip(mask) {
+            let truth = Self::truth(p, m, epsilon);
+            let (slope, power) = powers(1.0 - truth);
+            let steep = slope * ln(truth) - power / truth;
+            let below = if p < margins[1] { slopes.hinge[1] } else { 0.0 };
+            let above = if p > margins[0] { slopes.hinge[0] } else { 0.0 };
+            let anomalous = steepness[1] * steep + slopes.dice[1] - below;
+            let normal = slopes.dice[0] - steepness[0] * steep + above;
+            *out = if m > 0.5 { anomalous } else { normal };
+        }
     }
 }
 
-impl CustomOp1 for Segmentation {
+/// How the losses change with a pixel, apart from the pixel itself; normal and anomalous.
+struct Slopes {
+    focal: f32,
+    dice: [f32; 2],
+    hinge: [f32; 2],
+}
+
+fn power(miss: f32, exponent: f32) -> f32 {
+    match exponent {
+        0.0 => 1.0,
+        1.0 => miss,
+        _ => miss.max(0.0).powf(exponent),
+    }
+}
+
+/// The losses of one map.
+struct Op {
+    of: Segmentation,
+    /// What the forward step leaves for the backward one.
+    sums: OnceLock<Vec<Sums>>,
+}
+
+impl CustomOp1 for Op {
     fn name(&self) -> &'static str {
         "segmentation-loss"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Some((from, to)) = layout.contiguous_offsets() else {
-            bail!("segmentation loss: the map is not contiguous");
-        };
-        let map = &storage.as_slice::<f32>()?[from..to];
-        if map.len() != self.masks.len() {
+        let (of, map) = (&self.of, slice(storage, layout)?);
+        let pixels = of.masks.elem_count();
+        if map.len() != pixels {
             bail!(
-                "segmentation loss: {} pixels, but {} in the masks",
-                map.len(),
-                self.masks.len()
+                "segmentation loss: {} pixels, but {pixels} in the masks",
+                map.len()
             );
         }
-        let images = self.per_image(map);
+        let images = with_values([&of.masks], |[masks]| of.per_image(map, masks))?;
+        let images = self.sums.get_or_init(|| images);
         let focal = images.iter().map(|s| s.focal).sum::<f64>() / map.len() as f64;
-        let ratios = images.iter().flat_map(|s| self.dice_terms(s));
+        let ratios = images.iter().flat_map(|s| of.dice_terms(s));
         let dice = ratios.map(|(a, b)| 1.0 - a / b).sum::<f64>() / images.len() as f64;
         let hinge =
-            |kind: usize| images.iter().map(|s| s.hinge[kind]).sum::<f64>() / self.counts[kind];
+            |kind: usize| images.iter().map(|s| s.hinge[kind]).sum::<f64>() / of.counts[kind];
         let losses = [focal, dice, hinge(0) + hinge(1)].map(|x| x as f32);
         Ok((CpuStorage::F32(losses.to_vec()), Shape::from(3)))
     }
 
-    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad_res: &Tensor) -> Result<Option<Tensor>> {
-        let weights: Vec<f32> = grad_res.to_vec1()?;
-        let map: Vec<f32> = arg.flatten_all()?.to_vec1()?;
-        let gradient = self.gradient(&map, [weights[0], weights[1], weights[2]]);
-        Ok(Some(Tensor::from_vec(gradient, arg.shape(), arg.device())?))
+    fn bwd(&self, map: &Tensor, _losses: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let weights: Vec<f32> = grad.to_vec1()?;
+        let weights = [weights[0], weights[1], weights[2]];
+        let sums = self.sums.get().map_or(&[] as &[Sums], Vec::as_slice);
+        let gradient = with_values([map, &self.of.masks], |[map, masks]| {
+            self.of.gradient(map, masks, sums, weights)
+        })?;
+        Ok(Some(Tensor::from_vec(gradient, map.shape(), map.device())?))
     }
 }

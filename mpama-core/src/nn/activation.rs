@@ -29,8 +29,16 @@ impl Activation {
     /// Applies the activation to every element of a tensor of any shape. Differentiable.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::QuickGelu if x.track_op() && kernels::serves(&[x]) => quick_gelu(x),
+            Self::QuickGelu if kernels::serves(&[x]) => quick_gelu(x),
             _ => self.composed(x),
+        }
+    }
+
+    /// The gradient of `x`, given that of the result; of [`Activation::QuickGelu`] in f32 on the processor.
+    pub(crate) fn back(self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::QuickGelu => kernels::quick_gelu::back(x, grad),
+            other => candle_core::bail!("{other:?} has no step back of its own"),
         }
     }
 

@@ -34,6 +34,11 @@ impl LayerNorm {
         self.composed(x)
     }
 
+    /// The gradient of `x`, given that of the result; in f32 on the processor.
+    pub(crate) fn back(&self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        kernels::layer_norm::back(x, &self.weight, self.eps, grad)
+    }
+
     /// [`LayerNorm::forward`] in Candle's differentiable operations.
     pub(crate) fn composed(&self, x: &Tensor) -> Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;

@@ -8,6 +8,7 @@ use candle_core::{
 };
 
 use super::activation::Activation;
+use crate::kernels::frozen::Frozen as Both;
 use crate::kernels::packed::{Packed, Then};
 use crate::kernels::precision::Precision;
 use crate::kernels::{self, affine::affine};
@@ -25,6 +26,7 @@ enum Weights {
         bias: Option<Tensor>,
     },
     Packed(Arc<Packed>),
+    Frozen(Arc<Both>),
 }
 
 impl Linear {
@@ -41,14 +43,10 @@ impl Linear {
     /// # Errors
     /// Candle's, for a weight that is no matrix.
     pub fn packed(self, precision: Precision) -> Result<Self> {
-        let Weights::Plain { weight, bias } = &self.weights else {
+        let Some((weight, bias)) = self.constant() else {
             return Ok(self);
         };
-        let tensors: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
-        if !kernels::serves(&tensors) || tensors.iter().any(|tensor| tensor.track_op()) {
-            return Ok(self);
-        }
-        let packed = Packed::new(weight, bias.as_ref(), precision)?;
+        let packed = Packed::new(weight, bias, precision)?;
         Ok(Self {
             weights: Weights::Packed(Arc::new(packed)),
         })
@@ -61,6 +59,43 @@ impl Linear {
         }
     }
 
+    /// As [`Linear::packed`], but gradients go through it to its input: its weights are laid out for both ways.
+    ///
+    /// # Errors
+    /// Candle's, for a weight that is no matrix.
+    pub fn frozen(self) -> Result<Self> {
+        let Some((weight, bias)) = self.constant() else {
+            return Ok(self);
+        };
+        let frozen = Both::new(weight, bias)?;
+        Ok(Self {
+            weights: Weights::Frozen(Arc::new(frozen)),
+        })
+    }
+
+    /// Weights that the kernels can take for good.
+    fn constant(&self) -> Option<(&Tensor, Option<&Tensor>)> {
+        let Weights::Plain { weight, bias } = &self.weights else {
+            return None;
+        };
+        let tensors: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
+        let learns = tensors.iter().any(|tensor| tensor.track_op());
+        (kernels::serves(&tensors) && !learns).then_some((weight, bias.as_ref()))
+    }
+
+    /// Whether it is laid out for both ways.
+    pub(crate) fn is_frozen(&self) -> bool {
+        matches!(self.weights, Weights::Frozen(_))
+    }
+
+    /// `onto`, or nothing, and the gradient of the input of a [frozen](Linear::frozen) map, given that of the output.
+    pub(crate) fn back(&self, grad: &Tensor, onto: Option<&Tensor>) -> Result<Tensor> {
+        match &self.weights {
+            Weights::Frozen(frozen) => frozen.back(grad, onto),
+            _ => bail!("only a frozen linear has a step back of its own"),
+        }
+    }
+
     /// Length O of the output.
     ///
     /// # Errors
@@ -69,6 +104,7 @@ impl Linear {
         match &self.weights {
             Weights::Plain { weight, .. } => Ok(weight.dims2()?.0),
             Weights::Packed(packed) => Ok(packed.outputs()),
+            Weights::Frozen(frozen) => Ok(frozen.packed().outputs()),
         }
     }
 
@@ -78,6 +114,11 @@ impl Linear {
         match &self.weights {
             Weights::Plain { weight, bias } => plain(weight, bias.as_ref(), x),
             Weights::Packed(packed) => apply(packed, x, None, Then::Keep),
+            Weights::Frozen(frozen) if x.track_op() => {
+                expects(frozen.packed().inputs(), x)?;
+                frozen.apply(x)
+            }
+            Weights::Frozen(frozen) => apply(frozen.packed(), x, None, Then::Keep),
         }
     }
 
@@ -95,7 +136,10 @@ impl Linear {
     pub fn forward_onto(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Packed(packed) => apply(packed, x, Some(onto), Then::Keep),
-            Weights::Plain { .. } => onto + self.forward(x)?,
+            Weights::Frozen(frozen) if !x.track_op() && !onto.track_op() => {
+                apply(frozen.packed(), x, Some(onto), Then::Keep)
+            }
+            Weights::Plain { .. } | Weights::Frozen(_) => onto + self.forward(x)?,
         }
     }
 }
@@ -123,11 +167,11 @@ fn plain(weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
     let rows = shape.iter().product::<usize>();
     let flat = x.reshape((rows, inputs))?;
     shape.push(outputs);
-    if let Some(bias) = bias
-        && (weight.track_op() || bias.track_op())
-        && kernels::serves(&[x, weight, bias])
-    {
-        return affine(&flat, weight, bias)?.reshape(shape);
+    let learns = weight.track_op() || bias.is_some_and(Tensor::track_op);
+    if learns && kernels::serves(&[x, weight]) && bias.is_none_or(|bias| kernels::serves(&[bias])) {
+        let none = || Tensor::zeros(outputs, x.dtype(), x.device());
+        let bias = bias.map_or_else(none, |bias| Ok(bias.clone()))?;
+        return affine(&flat, weight, &bias)?.reshape(shape);
     }
     let y = if flat.track_op() && !weight.track_op() {
         flat.contiguous()?.apply_op1(Frozen {

@@ -1,9 +1,15 @@
 //! Separable linear maps of the plane as two matrix products: pooling and bilinear resizing.
 //!
 //! Candle's bilinear upsampling has no backward and its average pooling is wrong for stride 1, so
-//! both are written `rows · x · colsᵀ`, which is exact and differentiable.
+//! both are written `rows · x · colsᵀ`, which is exact and differentiable. Most weights are zero: a kernel
+//! leaves them out.
+
+use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
+
+use crate::kernels;
+use crate::kernels::separable::{Plane, Taps, of_vectors, separable};
 
 /// A linear map of one axis, dense and row-major `[to, from]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,13 +59,64 @@ impl AxisMap {
     }
 }
 
-/// `rows · x · colsᵀ` for each plane of `x` `[N, H, W]`, with `rows` `[H', H]` and `cols` `[W', W]`:
-/// `[N, H', W']`. Differentiable in `x`.
-pub fn separable(x: &Tensor, rows: &Tensor, cols: &Tensor) -> Result<Tensor> {
-    let (n, h, w) = x.dims3()?;
-    let (to_w, to_h) = (cols.dim(0)?, rows.dim(0)?);
-    let x = x.contiguous()?.reshape((n * h, w))?.matmul(&cols.t()?)?; // [N·H, W']
-    let x = x.reshape((n, h, to_w))?.transpose(1, 2)?.contiguous()?; // [N, W', H]
-    let x = x.reshape((n * to_w, h))?.matmul(&rows.t()?)?; // [N·W', H']
-    x.reshape((n, to_w, to_h))?.transpose(1, 2)?.contiguous()
+/// `rows · x · colsᵀ` for planes `x` `[H, W]`, with `rows` `[H', H]` and `cols` `[W', W]`.
+#[derive(Debug, Clone)]
+pub struct Separable {
+    rows: Tensor,
+    cols: Tensor,
+    few: Arc<Plane>,
+}
+
+impl Separable {
+    /// The map that is `rows` along the height and `cols` along the width.
+    pub fn new(rows: &AxisMap, cols: &AxisMap, device: &Device) -> Result<Self> {
+        let taps = |axis: &AxisMap| Taps::new(&axis.weights, axis.from);
+        Ok(Self {
+            rows: rows.tensor(device)?,
+            cols: cols.tensor(device)?,
+            few: Arc::new(Plane {
+                rows: taps(rows),
+                cols: taps(cols),
+            }),
+        })
+    }
+
+    /// H and W.
+    pub fn input(&self) -> (usize, usize) {
+        (self.rows.dims()[1], self.cols.dims()[1])
+    }
+
+    /// Each plane of `x` `[N, H, W]`: `[N, H', W']`. Differentiable.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match kernels::serves(&[x]) {
+            true => separable(x, &self.few),
+            false => self.composed(x),
+        }
+    }
+
+    /// [`Separable::forward`] in Candle's operations.
+    pub(crate) fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let (rows, cols) = (&self.rows, &self.cols);
+        let (n, h, w) = x.dims3()?;
+        let (to_w, to_h) = (cols.dim(0)?, rows.dim(0)?);
+        let x = x.contiguous()?.reshape((n * h, w))?.matmul(&cols.t()?)?; // [N·H, W']
+        let x = x.reshape((n, h, to_w))?.transpose(1, 2)?.contiguous()?; // [N, W', H]
+        let x = x.reshape((n * to_w, h))?.matmul(&rows.t()?)?; // [N·W', H']
+        x.reshape((n, to_w, to_h))?.transpose(1, 2)?.contiguous()
+    }
+
+    /// Planes of vectors: `x` `[N, H·W, C]` to `[N, H'·W', C]`.
+    pub fn vectors(&self, x: &Tensor) -> Result<Tensor> {
+        if kernels::serves(&[x]) && !x.track_op() {
+            return of_vectors(x, &self.few);
+        }
+        let (rows, cols) = (&self.rows, &self.cols);
+        let (n, _, c) = x.dims3()?;
+        let ((h, w), (to_h, to_w)) = (self.input(), (rows.dim(0)?, cols.dim(0)?));
+        let along_rows = x.contiguous()?.reshape((n, h, w * c))?;
+        let rows = rows.broadcast_left(n)?.contiguous()?;
+        let x = rows.matmul(&along_rows)?.reshape((n * to_h, w, c))?; // [N·H', W, C]
+        let cols = cols.broadcast_left(n * to_h)?.contiguous()?;
+        cols.matmul(&x)?.reshape((n, to_h * to_w, c)) // [N·H', W', C]
+    }
 }

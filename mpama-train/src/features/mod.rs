@@ -72,6 +72,7 @@ impl FeatureCache {
         };
         let (rows, columns) = shape.grid;
         Ok(FeatureBatch {
+            images: images.to_vec(),
             patches: tensor(Shard::read_patches, &[rows * columns, shape.width])?,
             class: tensor(Shard::read_class, &[shape.width])?,
             grid: shape.grid,

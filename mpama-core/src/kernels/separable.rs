@@ -1,0 +1,220 @@
+//! Linear maps of the plane by the few weights of each row that are not zero.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::{arch, for_each, slice, with_values};
+
+/// A linear map of one axis, each row with its weights from the first to the last that is not zero.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Taps {
+    from: usize,
+    rows: Vec<(usize, Vec<f32>)>,
+}
+
+impl Taps {
+    /// Those of dense `weights` `[to, from]`.
+    pub(crate) fn new(weights: &[f32], from: usize) -> Self {
+        let rows = weights.chunks_exact(from).map(|row| {
+            let first = row.iter().position(|w| *w != 0.0).unwrap_or(0);
+            let last = row.iter().rposition(|w| *w != 0.0).unwrap_or(0);
+            (first, row[first..=last].to_vec())
+        });
+        Self {
+            from,
+            rows: rows.collect(),
+        }
+    }
+
+    fn to(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Elements of each row, with their weights.
+    fn of(&self, row: usize) -> impl Iterator<Item = (usize, f32)> {
+        let (first, weights) = &self.rows[row];
+        (*first..).zip(weights.iter().copied())
+    }
+}
+
+/// The two maps of a plane.
+#[derive(Debug, Clone)]
+pub(crate) struct Plane {
+    pub(crate) rows: Taps,
+    pub(crate) cols: Taps,
+}
+
+/// `rows · x · colsᵀ` for each plane of `x` `[N, H, W]`: `[N, H', W']`. Differentiable in `x`.
+pub(crate) fn separable(x: &Tensor, plane: &Arc<Plane>) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Separable(plane.clone()))
+}
+
+/// The same of vectors: `x` `[N, H·W, C]` to `[N, H'·W', C]`. Carries no gradient.
+pub(crate) fn of_vectors(x: &Tensor, plane: &Plane) -> Result<Tensor> {
+    let (count, _, width) = x.dims3()?;
+    let Plane { rows, cols } = plane;
+    let (line, out_line) = (cols.from * width, cols.to() * width);
+    let mut out = vec![0f32; count * rows.to() * out_line];
+    with_values([&x.contiguous()?], |[x]| {
+        let planes = x.chunks_exact(rows.from * line);
+        let lines = out.chunks_exact_mut(out_line).enumerate();
+        let planes: Vec<&[f32]> = planes.collect();
+        for_each(lines, |(i, out)| {
+            let (x, row) = (planes[i / rows.to()], i % rows.to());
+            arch().dispatch(|| {
+                let mut mixed = vec![0f32; line];
+                for (from, weight) in rows.of(row) {
+                    add(&mut mixed, &x[from * line..][..line], weight);
+                }
+                for (col, out) in out.chunks_exact_mut(width).enumerate() {
+                    for (from, weight) in cols.of(col) {
+                        add(out, &mixed[from * width..][..width], weight);
+                    }
+                }
+            });
+        });
+    })?;
+    Tensor::from_vec(out, (count, rows.to() * cols.to(), width), x.device())
+}
+
+#[inline(always)]
+fn add(sums: &mut [f32], x: &[f32], weight: f32) {
+    sums.iter_mut()
+        .zip(x)
+        .for_each(|(sum, x)| *sum += weight * x);
+}
+
+struct Separable(Arc<Plane>);
+
+impl Separable {
+    /// Elements of a plane before and after.
+    fn sizes(&self) -> (usize, usize) {
+        let Plane { rows, cols } = &*self.0;
+        (rows.from * cols.from, rows.to() * cols.to())
+    }
+
+    #[inline(always)]
+    fn forward(&self, x: &[f32], out: &mut [f32]) {
+        let Plane { rows, cols } = &*self.0;
+        let mut wide = vec![0f32; rows.from * cols.to()];
+        for (x, wide) in x
+            .chunks_exact(cols.from)
+            .zip(wide.chunks_exact_mut(cols.to()))
+        {
+            for (col, wide) in wide.iter_mut().enumerate() {
+                *wide = cols.of(col).map(|(from, weight)| weight * x[from]).sum();
+            }
+        }
+        for (row, out) in out.chunks_exact_mut(cols.to()).enumerate() {
+            for (from, weight) in rows.of(row) {
+                add(out, &wide[from * cols.to()..][..cols.to()], weight);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward(&self, grad: &[f32], dx: &mut [f32]) {
+        let Plane { rows, cols } = &*self.0;
+        let mut wide = vec![0f32; rows.from * cols.to()];
+        for (row, grad) in grad.chunks_exact(cols.to()).enumerate() {
+            for (from, weight) in rows.of(row) {
+                add(&mut wide[from * cols.to()..][..cols.to()], grad, weight);
+            }
+        }
+        for (wide, dx) in wide
+            .chunks_exact(cols.to())
+            .zip(dx.chunks_exact_mut(cols.from))
+        {
+            for (col, wide) in wide.iter().enumerate() {
+                for (from, weight) in cols.of(col) {
+                    dx[from] += weight * wide;
+                }
+            }
+        }
+    }
+}
+
+impl CustomOp1 for Separable {
+    fn name(&self) -> &'static str {
+        "separable"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (count, ..) = layout.shape().dims3()?;
+        let (plane, out_plane) = self.sizes();
+        let mut out = vec![0f32; count * out_plane];
+        let planes = slice(x, layout)?.chunks_exact(plane);
+        for_each(planes.zip(out.chunks_exact_mut(out_plane)), |(x, out)| {
+            arch().dispatch(|| self.forward(x, out));
+        });
+        let Plane { rows, cols } = &*self.0;
+        Ok((CpuStorage::F32(out), (count, rows.to(), cols.to()).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (plane, out_plane) = self.sizes();
+        let mut dx = vec![0f32; x.elem_count()];
+        with_values([&grad.contiguous()?], |[grad]| {
+            let planes = grad.chunks_exact(out_plane);
+            for_each(planes.zip(dx.chunks_exact_mut(plane)), |(grad, dx)| {
+                arch().dispatch(|| self.backward(grad, dx));
+            });
+        })?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use candle_core::Device;
+
+    use super::super::tests::{assert_same, numbers};
+    use crate::nn::resize::{AxisMap, Separable};
+
+    fn pair(rows: AxisMap, cols: AxisMap) -> Separable {
+        Separable::new(&rows, &cols, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn it_equals_the_plain_one() {
+        let mean = |to, from| AxisMap::new(to, from, |i| [(i, 0.25), (i + 1, 0.5), (i + 2, 0.25)]);
+        let up = |to: usize, from: usize| {
+            AxisMap::bilinear(to, from, move |i| {
+                (i as f64 + 0.5) * from as f64 / to as f64 - 0.5
+            })
+        };
+        for map in [
+            pair(mean(1, 3), mean(4, 6)),
+            pair(up(33, 5), up(70, 4)),
+            pair(up(1, 1), mean(2, 9)),
+        ] {
+            let (height, width) = map.input();
+            let x = numbers(&[3, height, width], 1.0, 0.2);
+            assert_same(&[x], |i| map.forward(&i[0]), |i| map.composed(&i[0]));
+        }
+    }
+
+    #[test]
+    fn vectors_are_mixed_as_numbers_are() {
+        let mean = |to, from| AxisMap::new(to, from, |i| [(i, 0.5), (i + 1, 0.5)]);
+        let map = pair(mean(4, 5), mean(6, 7));
+        let x = numbers(&[2, 35, 19], 1.0, 0.2);
+        let vectors = map.vectors(&x).unwrap();
+        let planes = x.transpose(1, 2).unwrap().contiguous().unwrap();
+        let planes = map.composed(&planes.reshape((38, 5, 7)).unwrap()).unwrap();
+        let planes = planes
+            .reshape((2, 19, 24))
+            .unwrap()
+            .transpose(1, 2)
+            .unwrap();
+        let apart = (vectors - planes)
+            .unwrap()
+            .abs()
+            .unwrap()
+            .max_all()
+            .unwrap();
+        assert!(apart.to_scalar::<f32>().unwrap() < 1e-6);
+    }
+}
