@@ -63,9 +63,9 @@ impl Attention {
     /// The same projections for a tower that does not learn.
     pub(super) fn packed(self, precision: Precision) -> Result<Self> {
         Ok(Self {
-            query: self.query.packed(precision)?,
-            key: self.key.packed(precision)?,
-            value: self.value.packed(precision)?,
+            query: self.query.packed(precision.of_scores())?,
+            key: self.key.packed(precision.of_scores())?,
+            value: self.value.packed(precision.of_scores())?,
             out: self.out.packed(precision)?,
             heads: self.heads,
             precision,

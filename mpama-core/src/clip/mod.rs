@@ -14,6 +14,7 @@ mod operations;
 mod packed;
 mod position;
 pub(crate) mod rows;
+mod smooth;
 mod text;
 mod through;
 mod tokenizer;

@@ -17,12 +17,12 @@ use pulp::bytemuck::{cast_slice, try_cast_slice};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 
-use super::weights::{Source, Wanted, Weights};
+use super::weights::{Source, Wanted, Weights, precision_of};
 use crate::kernels::packed::{Packed, Parts, Words};
 use crate::kernels::precision::Precision;
 
 /// To be raised when what a file holds is laid out otherwise.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Where data begins is a multiple of it: a cache line.
 const LINE: usize = 64;
@@ -91,7 +91,8 @@ impl PackedFile {
                     scales: floats(&format!("{prefix}#scales"))?,
                     bias: floats(&format!("{prefix}#bias"))?,
                 };
-                let packed = Packed::from_parts(parts, (outputs, inputs), self.precision)?;
+                let precision = precision_of(prefix, self.precision);
+                let packed = Packed::from_parts(parts, (outputs, inputs), precision)?;
                 weights.packed.insert(prefix.to_owned(), Arc::new(packed));
             } else if let Some(values) = floats(name) {
                 let tensor = Tensor::from_vec(values, &shape[..], &Device::Cpu).ok()?;

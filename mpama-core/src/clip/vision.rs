@@ -138,7 +138,7 @@ impl VisionTower {
     /// A tower over tensors in memory, named and shaped as [`ClipConfig::tensors`] says; others are
     /// ignored. They are shared, not copied: where they are variables, the tower is differentiable
     /// with respect to them and follows their values. Its fingerprint stays that of the values it was
-    /// made with.
+    /// made with. In any other precision than f32 they are converted and carry no gradient.
     ///
     /// # Errors
     /// As [`super::Checkpoint::vision`].
@@ -148,7 +148,10 @@ impl VisionTower {
         tensors: &BTreeMap<String, Tensor>,
     ) -> Result<Self> {
         check(config, options)?;
-        let weights = Weights::select(&wanted(config), tensors)?;
+        let mut weights = Weights::select(&wanted(config), tensors)?;
+        if options.precision != Precision::F32 {
+            weights.pack(options.precision)?;
+        }
         let device = tensors.values().next().map(Tensor::device);
         Self::build(weights, config, options, device.unwrap_or(&Device::Cpu))
     }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::error::{ClipError, Result};
+use super::smooth::smooth;
 use crate::kernels::packed::Packed;
 use crate::kernels::precision::Precision;
 use crate::nn::linear::Linear;
@@ -179,6 +180,9 @@ impl Weights {
     /// Lays out all affine maps, and lets go of their tensors one by one.
     pub(super) fn pack(&mut self, precision: Precision) -> Result<()> {
         self.fingerprint = Some(self.fingerprint()?);
+        if precision == Precision::Int8 {
+            smooth(self)?;
+        }
         let names: Vec<String> = self.tensors.keys().cloned().collect();
         for name in names {
             let Some(prefix) = name.strip_suffix(".bias") else {
@@ -191,7 +195,7 @@ impl Weights {
                     continue;
                 }
                 let bias = self.tensors.remove(&name);
-                let packed = Packed::new(&weight, bias.as_ref(), precision)?;
+                let packed = Packed::new(&weight, bias.as_ref(), precision_of(prefix, precision))?;
                 self.packed.insert(prefix.to_owned(), Arc::new(packed));
             }
         }
@@ -234,6 +238,16 @@ impl Weights {
             whole.update(digest?.as_bytes());
         }
         Ok(whole.finalize().to_hex().to_string())
+    }
+}
+
+/// What the affine map of this name is computed in.
+pub(super) fn precision_of(name: &str, precision: Precision) -> Precision {
+    // values too: where attention is V-V they are the scores
+    let scored = ["q_proj", "k_proj", "v_proj"];
+    match scored.iter().any(|end| name.ends_with(end)) {
+        true => precision.of_scores(),
+        false => precision,
     }
 }
 

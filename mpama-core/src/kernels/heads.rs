@@ -33,10 +33,7 @@ pub(crate) fn attend(
     heads: usize,
     precision: Precision,
 ) -> Result<Tensor> {
-    let precision = match precision {
-        Precision::Int8 => Precision::Int16,
-        enough => enough,
-    };
+    let precision = precision.of_scores();
     let (batch, queries, width) = query.dims3()?;
     let keys = key.dim(1)?;
     let (query, key, value) = (query.contiguous()?, key.contiguous()?, value.contiguous()?);

@@ -17,7 +17,8 @@ pub enum Precision {
     /// 16-bit whole numbers with a scale for every token, every output and every 256 inputs; sums are exact.
     /// Twice as many at a time as of f32, and eight times as precise as bf16.
     Int16,
-    /// 8-bit whole numbers, scaled likewise. Four times as many at a time as of f32.
+    /// 8-bit whole numbers, scaled likewise, with loud channels shared out between tokens and weights; queries, keys
+    /// and values, which scores are made of, and attention stay in 16 bits. Four times as many at a time as of f32.
     Int8,
 }
 
@@ -50,6 +51,15 @@ impl Precision {
         match self {
             Self::F32 => 128,
             Self::Bf16 | Self::Int16 | Self::Int8 => 256,
+        }
+    }
+
+    /// The same for what attention's scores are made of: their errors grow by the exponential, and bytes would be
+    /// too coarse.
+    pub(crate) fn of_scores(self) -> Self {
+        match self {
+            Self::Int8 => Self::Int16,
+            enough => enough,
         }
     }
 

@@ -13,8 +13,8 @@ use rand_chacha::ChaCha8Rng;
 pub enum Kind {
     /// As `transformers` initialises a CLIP: every token looks at all others alike.
     Initial,
-    /// Attention that picks out few tokens, gains that differ from channel to channel, and six channels eight
-    /// times as loud as the rest, as trained towers have them.
+    /// Attention that picks out few tokens, gains that differ from channel to channel, and of 1,024 channels
+    /// six eight times as loud as the rest, as trained towers have them.
     Stress,
 }
 
@@ -55,7 +55,8 @@ impl Network {
         );
         let config = ClipConfig::parse(json.as_bytes(), Path::new("config.json")).unwrap();
         let mut random = Random(ChaCha8Rng::seed_from_u64(7));
-        let loud: Vec<usize> = (0..6).map(|_| random.0.random_range(0..width)).collect();
+        let loud = (0..(6 * width / 1024).max(1)).map(|_| random.0.random_range(0..width));
+        let loud: Vec<usize> = loud.collect();
         let tensors = config
             .tensors()
             .into_iter()
