@@ -26,9 +26,12 @@ pub(crate) fn plus(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(sum, a.shape(), a.device())
 }
 
+/// The gradient of an input, given that of the output.
+type Back = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
+
 struct Recorded {
     value: Tensor,
-    back: Box<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>,
+    back: Box<Back>,
 }
 
 impl CustomOp1 for Recorded {

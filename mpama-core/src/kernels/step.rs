@@ -243,8 +243,9 @@ impl Step<V4> for DotHalves {
     fn meet(self, _: V4, a: pulp::u32x16, b: pulp::u32x16, sums: pulp::f32x16) -> pulp::f32x16 {
         // SAFETY: the token is proof that the processor has the instruction; all 64 bytes are numbers
         unsafe {
-            let (a, b) = (transmute::<_, __m512bh>(a), transmute::<_, __m512bh>(b));
-            let sums = _mm512_dpbf16_ps(transmute::<_, __m512>(sums), a, b);
+            let a = transmute::<pulp::u32x16, __m512bh>(a);
+            let b = transmute::<pulp::u32x16, __m512bh>(b);
+            let sums = _mm512_dpbf16_ps(transmute::<pulp::f32x16, __m512>(sums), a, b);
             transmute::<__m512, pulp::f32x16>(sums)
         }
     }
@@ -404,8 +405,9 @@ impl Step<V4> for DotBytes {
     fn meet(self, _: V4, a: pulp::u32x16, b: pulp::u32x16, sums: pulp::i32x16) -> pulp::i32x16 {
         // SAFETY: the token is proof that the processor has the instruction; all 64 bytes are numbers
         unsafe {
-            let (a, b) = (transmute::<_, __m512i>(a), transmute::<_, __m512i>(b));
-            let sums = _mm512_dpbusd_epi32(transmute::<_, __m512i>(sums), a, b);
+            let a = transmute::<pulp::u32x16, __m512i>(a);
+            let b = transmute::<pulp::u32x16, __m512i>(b);
+            let sums = _mm512_dpbusd_epi32(transmute::<pulp::i32x16, __m512i>(sums), a, b);
             transmute::<__m512i, pulp::i32x16>(sums)
         }
     }

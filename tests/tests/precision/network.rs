@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// What the weights are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// As `transformers` initialises a CLIP: every token looks at all others alike.
     Initial,
     /// Attention that picks out few tokens, gains that differ from channel to channel, and of 1,024 channels
@@ -20,24 +20,24 @@ pub enum Kind {
 
 /// The shape of a tower of patches of 14 pixels.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub width: usize,
-    pub layers: usize,
-    pub heads: usize,
+pub(crate) struct Shape {
+    pub(crate) width: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
     /// Side of the images, in pixels.
-    pub image: usize,
+    pub(crate) image: usize,
 }
 
 /// A tower with a V-V stream in all but the first fifth of its blocks, and what it runs on.
-pub struct Network {
+pub(crate) struct Network {
     config: ClipConfig,
     tensors: BTreeMap<String, Tensor>,
-    pub pixels: Tensor,
+    pub(crate) pixels: Tensor,
     vv_depth: usize,
 }
 
 impl Network {
-    pub fn new(kind: Kind, shape: Shape) -> Self {
+    pub(crate) fn new(kind: Kind, shape: Shape) -> Self {
         let Shape {
             width,
             layers,
@@ -77,7 +77,7 @@ impl Network {
     }
 
     /// The tower in Candle's operations, or in the kernels'.
-    pub fn tower(&self, precision: Option<Precision>) -> VisionTower {
+    pub(crate) fn tower(&self, precision: Option<Precision>) -> VisionTower {
         let options = VisionOptions {
             vv_depth: self.vv_depth,
             precision: precision.unwrap_or_default(),
@@ -143,16 +143,16 @@ impl Random {
 
 /// How far features are from those of the reference.
 #[derive(Debug, Clone, Copy)]
-pub struct Apart {
+pub(crate) struct Apart {
     /// Of all patches, the least cosine between a token and the reference's.
-    pub worst: f64,
+    pub(crate) worst: f64,
     /// The same of the class token.
-    pub class: f64,
+    pub(crate) class: f64,
     /// Norm of the difference of all patches over that of the reference.
-    pub relative: f64,
+    pub(crate) relative: f64,
 }
 
-pub fn apart(ours: &VisionFeatures, reference: &VisionFeatures) -> Result<Apart> {
+pub(crate) fn apart(ours: &VisionFeatures, reference: &VisionFeatures) -> Result<Apart> {
     let worst = |a: &Tensor, b: &Tensor| -> Result<f64> {
         let (a, b) = (
             a.flatten_all()?.to_vec1::<f32>()?,
