@@ -250,7 +250,9 @@ mod tests {
 
     /// Tokens of each of `experts`: none for the last, a scattering for the others.
     fn rows(tokens: usize, experts: usize) -> Vec<Vec<usize>> {
-        let to = |i: usize| (0..tokens).filter(move |n| (n * 7 + i) % 3 == 0 && i + 1 < experts);
+        let to = |i: usize| {
+            (0..tokens).filter(move |n| (n * 7 + i).is_multiple_of(3) && i + 1 < experts)
+        };
         (0..experts).map(|i| to(i).collect()).collect()
     }
 
