@@ -22,7 +22,6 @@ fn assert_near(kind: Kind, expected: [(Precision, f64); 4]) {
     for (precision, least) in expected {
         let seen = network.tower(Some(precision)).forward(&network.pixels);
         let found = apart(&seen.unwrap(), &reference).unwrap();
-        eprintln!("{kind:?} {precision}: {found:?}");
         let Apart {
             worst,
             class,
