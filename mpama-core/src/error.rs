@@ -99,7 +99,7 @@ pub enum Error {
         wanted: String,
     },
     /// Registers that this machine does not have.
-    #[error("MPAMA_KERNELS names `{wanted}`, but the kernels of this machine are {}", there.join(", "))]
+    #[error("registers `{wanted}`: this machine has {}", there.join(", "))]
     Registers {
         /// As asked for.
         wanted: String,

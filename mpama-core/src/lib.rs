@@ -31,7 +31,7 @@ pub use adapter::{Adapter, AdapterConfig, BaseModel, Imported, Threshold, Traini
 pub use config::ModelConfig;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
-pub use kernels::{Registers, Throughput, registers, throughput};
+pub use kernels::{Registers, Throughput, registers, throughput, use_registers};
 pub use map::{AnomalyMap, Peak};
 pub use model::{Detector, Prediction, Routes};
 pub use objective::{FeatureBatch, Objective, StageOne, StageTwo};

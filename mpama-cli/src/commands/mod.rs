@@ -35,7 +35,9 @@ pub(crate) enum Outcome {
 
 /// Does what was asked.
 pub(crate) fn run(cli: &Cli, output: &Output) -> anyhow::Result<Outcome> {
-    mpama_core::registers()?; // a variable that names none is a mistake of every command
+    if let Some(name) = std::env::var_os("MPAMA_KERNELS") {
+        mpama_core::use_registers(&name.to_string_lossy())?;
+    }
     match &cli.command {
         Command::Demo(args) => demo::run(args, &cli.global, output),
         Command::Predict(args) => predict::run(args, &cli.global, output),

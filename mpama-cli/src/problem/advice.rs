@@ -288,7 +288,7 @@ fn of_core(error: &mpama_core::Error) -> Option<String> {
         }
         Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => DISK_FULL.into(),
         Error::Io { .. } => "check the path and your rights there".into(),
-        Error::Registers { .. } => "without the variable the widest are used".into(),
+        Error::Registers { .. } => "MPAMA_KERNELS names them; without it the widest are used".into(),
         Error::Precision { .. } => "f32 is exact; int16 is the faster one to try first".into(),
         Error::Device { .. } => {
             "use `--device cpu`, or `--device auto` for the best there is; this needs a build \

@@ -1,6 +1,5 @@
 //! Which registers the kernels found.
 
-use std::env;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -9,9 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Names the registers to use, for trials and tests: those of [`NAMES`] that this machine has.
-const VARIABLE: &str = "MPAMA_KERNELS";
-
 #[cfg(target_arch = "x86_64")]
 const NAMES: [&str; 3] = ["portable", "avx2", "avx512"];
 #[cfg(target_arch = "aarch64")]
@@ -19,13 +15,28 @@ const NAMES: [&str; 2] = ["portable", "neon"];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const NAMES: [&str; 1] = ["portable"];
 
-/// The registers that the kernels use: the widest of this machine, or those that the variable names.
+static CHOSEN: OnceLock<Arch> = OnceLock::new();
+
+/// The registers that the kernels use: chosen once, the widest of this machine unless [`use_registers`] came first.
 pub(crate) fn arch() -> Arch {
-    static CHOSEN: OnceLock<Arch> = OnceLock::new();
-    *CHOSEN.get_or_init(|| {
-        let wanted = env::var(VARIABLE).ok();
-        wanted.and_then(|name| named(&name)).unwrap_or_default()
-    })
+    *CHOSEN.get_or_init(Arch::new)
+}
+
+/// Has the kernels use other registers than the widest, for trials and tests: `portable`, `avx2` or `avx512` on x86,
+/// `portable` or `neon` on ARM. Before the first kernel runs, and once: later it changes nothing.
+///
+/// # Errors
+/// [`Error::Registers`] for those that this machine does not have.
+pub fn use_registers(name: &str) -> Result<()> {
+    let Some(arch) = named(name) else {
+        let there = NAMES.into_iter().filter(|name| named(name).is_some());
+        return Err(Error::Registers {
+            wanted: name.to_owned(),
+            there: there.collect(),
+        });
+    };
+    let _ = CHOSEN.set(arch);
+    Ok(())
 }
 
 /// The registers of this name, if this machine has them.
@@ -67,25 +78,8 @@ impl fmt::Display for Registers {
     }
 }
 
-/// The registers of this machine, or those that the variable `MPAMA_KERNELS` names: chosen once.
-///
-/// # Errors
-/// [`Error::Registers`] where the variable names none that this machine has; kernels then use the widest.
-pub fn registers() -> Result<Registers> {
-    if let Some(wanted) = env::var_os(VARIABLE) {
-        let wanted = wanted.to_string_lossy().into_owned();
-        if named(&wanted).is_none() {
-            let there = NAMES
-                .into_iter()
-                .filter(|name| named(name).is_some())
-                .collect();
-            return Err(Error::Registers { wanted, there });
-        }
-    }
-    Ok(here())
-}
-
-fn here() -> Registers {
+/// The registers that the kernels use.
+pub fn registers() -> Registers {
     struct Floats;
     impl WithSimd for Floats {
         type Output = usize;
@@ -170,7 +164,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_some() {
-        let here = here();
+        let here = registers();
         assert!(
             here.floats.is_power_of_two() && here.name != "other",
             "{here}"

@@ -20,7 +20,7 @@ use crate::output::Output;
 pub(crate) fn run(args: &Bench, global: &Global, output: &Output) -> anyhow::Result<Outcome> {
     interrupt::listen(output.talks())?;
     let baseline = args.compare.as_deref().map(Baseline::open).transpose()?;
-    let machine = Machine::here()?;
+    let machine = Machine::here();
     if let Some(load) = machine::busy(machine.threads) {
         output.warn(format_args!(
             "something else is at work here (load {load:.1}): times will be longer than they need be"
