@@ -122,7 +122,7 @@ mod tokens {
 }
 
 /// bf16: by the instruction for it, where it is worth using. Intel's cores without AMX take twice as long over
-/// it as over the same products in f32 (measured: 82 and 168 GFLOP/s on one core of a Sapphire Rapids).
+/// it as over the same products in f32 (measured: 82 and 168 GFLOP/s on one such core).
 fn halves<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if let Arch::V4(simd) = arch()
