@@ -4,7 +4,7 @@
 
 mod bench;
 
-use bench::{clip, run, text, trained};
+use bench::{Ran, clip, run, text, trained};
 
 const COMMANDS: [&[&str]; 10] = [
     &[],
@@ -261,4 +261,13 @@ fn colour_only_when_asked_for_or_seen() {
     assert!(coloured(&["--color", "always", "info", "/nowhere"]));
     assert!(coloured(&["--color=always", "frobnicate"]));
     assert!(!coloured(&["--color", "never", "frobnicate"]));
+}
+
+#[test]
+fn registers_that_are_not_there_are_refused_with_those_that_are() {
+    let mut command = bench::mpama();
+    command
+        .env("MPAMA_KERNELS", "sse9")
+        .args(["config", "show"]);
+    Ran::of(command.output().unwrap()).refused(&["`sse9`", "portable", "MPAMA_KERNELS"]);
 }
