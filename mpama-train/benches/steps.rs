@@ -2,7 +2,9 @@
 //! features are in memory. `just bench steps`, or `cargo bench -p mpama-train --bench steps`.
 //!
 //! Arguments: `one` or `two` for one of the stages, `--images N`, `--rounds N`. The best and the median of the
-//! rounds are printed, and the parts of a step; with `--every` each round, for `tests/peer/steps.py`.
+//! rounds are printed, and the parts of a step; with `--every` each round, for `tests/peer/steps.py`. From the
+//! medians follows what training on VisA's test set takes; with `--tower S`, what one image through the vision tower
+//! takes (`mpama bench --shape vit-l-14-336`), also what it would without features that are kept.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -23,6 +25,9 @@ use rand_chacha::ChaCha8Rng;
 /// Patches along a side of 518 pixels.
 const GRID: usize = 37;
 const SIDE: usize = 518;
+/// Images of VisA's test set, on which the paper trains; and how often it goes through them in each stage.
+const IMAGES: usize = 2162;
+const EPOCHS: [f64; 2] = [30.0, 10.0];
 /// A graph is released as deep as it is.
 const STACK: usize = 256 << 20;
 
@@ -31,6 +36,7 @@ struct Options {
     images: usize,
     rounds: usize,
     every: bool,
+    tower: Option<f64>,
 }
 
 fn main() {
@@ -49,6 +55,7 @@ fn run(options: &Options) {
         rayon::current_num_threads(),
         options.images
     );
+    let (mut reading, mut learning) = (0.0, 0.0);
     for stage in &options.stages {
         let model = &config.model;
         let objective: Box<dyn Objective> = match stage {
@@ -99,6 +106,25 @@ fn run(options: &Options) {
         }
         let worked = (worked() - before) / (options.rounds * rayon::current_num_threads()) as f64;
         println!("stage {stage} of processors {worked:.3} s on each");
+        let epochs = EPOCHS[usize::from(matches!(stage, Stage::Two))];
+        let epoch = IMAGES.div_ceil(options.images) as f64 * parts[0][options.rounds / 2];
+        println!(
+            "stage {stage} of {IMAGES} images: {epoch:.0} s an epoch, {epochs} epochs {:.0} s",
+            epochs * epoch
+        );
+        learning += epochs * epoch;
+        reading += epochs * IMAGES as f64 * options.tower.unwrap_or_default();
+    }
+    if let Some(tower) = options.tower {
+        let once = tower * IMAGES as f64;
+        println!(
+            "through the vision tower once: {once:.0} s, so {:.0} s in all",
+            once + learning
+        );
+        println!(
+            "through it in every epoch: {reading:.0} s, so {:.0} s in all",
+            reading + learning
+        );
     }
 }
 
@@ -188,20 +214,22 @@ fn options() -> Options {
         images: 8,
         rounds: 8,
         every: false,
+        tower: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || {
             words
                 .next()
-                .and_then(|word| word.parse().ok())
+                .and_then(|word| word.parse::<f64>().ok())
                 .expect("a number")
         };
         match word.as_str() {
             "one" => options.stages = vec![Stage::One],
             "two" => options.stages = vec![Stage::Two],
-            "--images" => options.images = number(),
-            "--rounds" => options.rounds = number(),
+            "--images" => options.images = number() as usize,
+            "--rounds" => options.rounds = number() as usize,
+            "--tower" => options.tower = Some(number()),
             "--every" => options.every = true,
             _ => {} // cargo's own, such as --bench
         }
