@@ -12,11 +12,11 @@ use candle_nn::ops;
 use crate::config::{ExpertsConfig, Gates};
 use crate::error::{Error, Result};
 use crate::kernels;
-use crate::kernels::experts::Routed;
+use crate::kernels::experts::{Routed, toward};
 use crate::kernels::packed::Packed;
 use crate::kernels::precision::Precision;
-use crate::kernels::toward::toward;
 use crate::nn::linear::Linear;
+use crate::perception::Perception;
 use crate::random;
 use crate::score;
 
@@ -132,6 +132,85 @@ impl ExpertPool {
         })
     }
 
+    /// Where the tokens of every level point: `⟨v / ‖v‖, ℓ⟩` with v the [mixture](ExpertPool::forward) of a
+    /// pooled token's experts and ℓ the level's direction, `[B, H_p·W_p]`; and the experts they went to.
+    ///
+    /// `patches` `[B, T, W]`; `projected` `[B, T, D]` their images under `h_0`; `directions` `[P, D]`. Pooling
+    /// commutes with experts and router: where the kernels serve, no token is ever pooled.
+    pub fn toward(
+        &self,
+        patches: &Tensor,
+        projected: &Tensor,
+        levels: &[Perception],
+        directions: &Tensor,
+    ) -> Result<Vec<(Tensor, Routing)>> {
+        let constants = [patches, projected, directions];
+        let learned = constants.iter().any(|tensor| tensor.track_op());
+        match !learned && !self.packed.is_empty() && kernels::serves(&constants) {
+            true => self.in_one(patches, projected, levels, directions),
+            false => self.one_by_one(patches, projected, levels, directions),
+        }
+    }
+
+    /// [`ExpertPool::toward`] in one operation.
+    fn in_one(
+        &self,
+        patches: &Tensor,
+        projected: &Tensor,
+        levels: &[Perception],
+        directions: &Tensor,
+    ) -> Result<Vec<(Tensor, Routing)>> {
+        let (b, t, _) = patches.dims3()?;
+        let pool = self.config.pool();
+        let logits = self.logits(patches)?.transpose(1, 2)?.contiguous()?; // [B, pool, T]
+        let logits = logits.reshape((b * pool, t))?;
+        let of_level = |level: &Perception| -> Result<(Tensor, Routing)> {
+            let pooled = level.pool_scalars(&logits)?.reshape((b, pool, ()))?;
+            self.gated(&pooled.transpose(1, 2)?.contiguous()?.flatten_to(1)?)
+        };
+        let (gates, routings): (Vec<Tensor>, Vec<Routing>) = levels
+            .iter()
+            .map(of_level)
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
+        let routed = Routed {
+            patches: patches.clone(),
+            frozen: projected.clone(),
+            packed: self.packed.clone(),
+            levels: levels.iter().map(|level| level.plane().clone()).collect(),
+            directions: directions.clone(),
+        };
+        let weights = Tensor::stack(&self.learnable, 0)?;
+        let odds = toward(&Tensor::cat(&gates, 0)?, &weights, &routed)?;
+        let mut start = 0;
+        let own = |(gates, routing): (&Tensor, Routing)| {
+            let windows = gates.dim(0)?;
+            let odds = odds.narrow(0, start, windows)?.reshape((b, windows / b))?;
+            start += windows;
+            Ok((odds, routing))
+        };
+        gates.iter().zip(routings).map(own).collect()
+    }
+
+    /// [`ExpertPool::toward`] as the paper has it: tokens are pooled, then mixed.
+    fn one_by_one(
+        &self,
+        patches: &Tensor,
+        projected: &Tensor,
+        levels: &[Perception],
+        directions: &Tensor,
+    ) -> Result<Vec<(Tensor, Routing)>> {
+        let of_level = |(i, level): (usize, &Perception)| {
+            let (tokens, frozen) = (level.pool_tokens(patches)?, level.pool_tokens(projected)?);
+            let (b, windows, _) = tokens.dims3()?;
+            let (mixed, routing) = self.forward(&tokens.flatten_to(1)?, &frozen.flatten_to(1)?)?;
+            let odds = score::toward(&mixed, &directions.get(i)?)?;
+            Ok((odds.reshape((b, windows))?, routing))
+        };
+        levels.iter().enumerate().map(of_level).collect()
+    }
+
     /// `Σ e_i h_i(v̄)` of every token, before its L2 norm.
     ///
     /// `tokens` `[N, W]` pooled tokens; `frozen` `[N, D]` their images under `h_0`, which are
@@ -139,54 +218,6 @@ impl ExpertPool {
     /// multiplied by it, the zero expert costs nothing; [`ExpertPool::forward_dense`] is the long way.
     pub fn forward(&self, tokens: &Tensor, frozen: &Tensor) -> Result<(Tensor, Routing)> {
         let (gates, routing) = self.gates(tokens)?;
-        if let Some(routed) = self.routed(tokens, frozen, &routing)? {
-            let weights = Tensor::stack(&self.learnable, 0)?;
-            return Ok((kernels::experts::routed(&gates, &weights, routed)?, routing));
-        }
-        Ok((self.composed(tokens, frozen, &gates, &routing)?, routing))
-    }
-
-    /// [`score::toward`] of what [`ExpertPool::forward`] mixes, for a constant `direction` `[D]`: `[N]`.
-    pub fn toward(&self, tokens: &Tensor, frozen: &Tensor, direction: &Tensor) -> Result<Tensor> {
-        let (gates, routing) = self.gates(tokens)?;
-        if let Some(routed) = self.routed(tokens, frozen, &routing)?
-            && kernels::serves(&[direction])
-            && !direction.track_op()
-        {
-            let weights = Tensor::stack(&self.learnable, 0)?;
-            return Ok(toward(&gates, &weights, routed, direction)?);
-        }
-        score::toward(&self.composed(tokens, frozen, &gates, &routing)?, direction)
-    }
-
-    /// What the kernels need, if they serve and the tokens are constants.
-    fn routed(
-        &self,
-        tokens: &Tensor,
-        frozen: &Tensor,
-        routing: &Routing,
-    ) -> Result<Option<Routed>> {
-        let constant = !tokens.track_op() && !frozen.track_op();
-        if !constant || self.packed.is_empty() || !kernels::serves(&[tokens, frozen]) {
-            return Ok(None);
-        }
-        let experts = 1..=self.learnable.len();
-        Ok(Some(Routed {
-            tokens: tokens.contiguous()?,
-            frozen: frozen.contiguous()?,
-            packed: self.packed.clone(),
-            rows: experts.map(|expert| routing.sent_to(expert)).collect(),
-        }))
-    }
-
-    /// [`ExpertPool::forward`] in Candle's operations.
-    fn composed(
-        &self,
-        tokens: &Tensor,
-        frozen: &Tensor,
-        gates: &Tensor,
-        routing: &Routing,
-    ) -> Result<Tensor> {
         let mut mixed = frozen.broadcast_mul(&gates.narrow(1, 0, 1)?)?;
         for (i, weight) in self.learnable.iter().enumerate() {
             let expert = i + 1;
@@ -204,7 +235,7 @@ impl ExpertPool {
                 .index_select(&rows, 0)?; // [n, 1]
             mixed = mixed.index_add(&rows, &own.broadcast_mul(&gate)?, 0)?;
         }
-        Ok(mixed)
+        Ok((mixed, routing))
     }
 
     /// The paper's formula as written: every expert on every token, gates masked to the top K.
@@ -223,7 +254,16 @@ impl ExpertPool {
     /// Gates `[N, pool]`, zero outside each token's top K, and the choice itself. Of equal logits the
     /// lower index wins.
     pub fn gates(&self, tokens: &Tensor) -> Result<(Tensor, Routing)> {
-        let logits = Linear::new(self.router.clone(), None).forward(tokens)?; // [N, pool]
+        self.gated(&self.logits(tokens)?)
+    }
+
+    /// `[.., W]` to `[.., pool]`.
+    fn logits(&self, tokens: &Tensor) -> Result<Tensor> {
+        Ok(Linear::new(self.router.clone(), None).forward(tokens)?)
+    }
+
+    /// [`ExpertPool::gates`] of the router's logits `[N, pool]`.
+    fn gated(&self, logits: &Tensor) -> Result<(Tensor, Routing)> {
         let routing = top_k(
             &logits.detach().to_device(&Device::Cpu)?.to_vec2()?,
             self.config.top_k,
@@ -243,7 +283,7 @@ impl ExpertPool {
                 let real = logits.narrow(1, 0, pool - 1)?;
                 Tensor::cat(&[real, logits.narrow(1, pool - 1, 1)?.detach()], 1)?
             }
-            false => logits,
+            false => logits.clone(),
         };
         let gates = (ops::softmax(&logits, D::Minus1)? * mask)?;
         let gates = match self.config.gates {

@@ -9,7 +9,7 @@ use crate::config::{ImageSize, Maximum, ModelConfig};
 use crate::error::{Error, Result};
 use crate::experts::{ExpertPool, Routing};
 use crate::map::AnomalyMap;
-use crate::objective::{enlarged, expert_tokens};
+use crate::objective::enlarged;
 use crate::perception::Perception;
 use crate::prompt::TextVectors;
 use crate::score;
@@ -175,14 +175,15 @@ impl Detector {
                 score::prompt_maps(&projected, &directions, &lengths, &levels, tau)?
             }
             Some(experts) => {
-                let map = |(i, level): (usize, &Perception)| {
-                    let (tokens, routing) = expert_tokens(experts, level, patches, &projected)?;
+                let directions = score::directions(&self.text)?;
+                let odds = experts.toward(patches, &projected, &levels, &directions)?;
+                let map = |(level, (odds, routing)): (_, (Tensor, _))| {
                     routed(level, routing);
-                    score::token_map(&tokens, &self.text, i, tau)
+                    score::map(&odds, tau)
                 };
                 levels
                     .iter()
-                    .enumerate()
+                    .zip(odds)
                     .map(map)
                     .collect::<Result<Vec<_>>>()?
             }

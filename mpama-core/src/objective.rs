@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor, Var};
-use candle_nn::ops::sigmoid;
 
 use crate::clip::{ClipTokenizer, TextTower};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::experts::{ExpertPool, Routing};
-use crate::kernels::precision::Precision;
+use crate::experts::ExpertPool;
 use crate::loss::{Losses, cross_entropy};
 use crate::nn::linear::Linear;
 use crate::perception::Perception;
@@ -170,7 +168,7 @@ impl StageTwo {
             vars: ExpertPool::init(&config.experts, projection, seed)?,
             config: config.clone(),
             text,
-            frozen: Linear::new(projection.clone(), None).packed(Precision::F32)?,
+            frozen: Linear::new(projection.clone(), None).packed()?,
             projection: projection.clone(),
         })
     }
@@ -196,36 +194,11 @@ impl Objective for StageTwo {
         let experts = ExpertPool::new(&config.experts, &self.projection, &weights.collect())?;
         let projected = self.frozen.forward(&batch.patches)?;
         let directions = score::directions(&self.text)?;
-        let mut maps = Vec::with_capacity(levels.len());
-        for (i, level) in levels.iter().enumerate() {
-            let tokens = level.pool_tokens(&batch.patches)?;
-            let frozen = level.pool_tokens(&projected)?;
-            let (images, windows, _) = tokens.dims3()?;
-            let (tokens, frozen) = (tokens.flatten(0, 1)?, frozen.flatten(0, 1)?);
-            let odds = experts.toward(&tokens, &frozen, &directions.get(i)?)?;
-            let odds = (odds.reshape((images, windows))? / config.temperature)?;
-            maps.push(sigmoid(&odds)?);
-        }
+        let odds = experts.toward(&batch.patches, &projected, &levels, &directions)?;
+        let map = |(odds, _)| score::map(&odds, config.temperature);
+        let maps = odds.into_iter().map(map).collect::<Result<Vec<_>>>()?;
         Losses::new(&enlarged(&maps, &levels)?, &batch.masks, None, &config.loss)
     }
-}
-
-/// Pooled tokens of one level through the experts: `[B, H_p·W_p, D]`, not normalised; and the experts
-/// they went to.
-///
-/// `patches` `[B, T, W]` and their frozen projection `projected` `[B, T, D]`: pooling commutes with
-/// `h_0`, so the frozen expert's share is pooled, not multiplied again.
-pub(crate) fn expert_tokens(
-    experts: &ExpertPool,
-    level: &Perception,
-    patches: &Tensor,
-    projected: &Tensor,
-) -> Result<(Tensor, Routing)> {
-    let pooled = level.pool_tokens(patches)?;
-    let frozen = level.pool_tokens(projected)?;
-    let (b, t, d) = frozen.dims3()?;
-    let (mixed, routing) = experts.forward(&pooled.flatten(0, 1)?, &frozen.flatten(0, 1)?)?;
-    Ok((mixed.reshape((b, t, d))?, routing))
 }
 
 pub(crate) fn enlarged(maps: &[Tensor], levels: &[Perception]) -> Result<Vec<Tensor>> {

@@ -3,10 +3,13 @@
 //! A level p averages every p×p window of patch tokens. Windows live on a grid of their own; the
 //! [`Perception`] knows that grid, how to pool onto it and how to enlarge a map on it to the image.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 
 use crate::config::{Border, EvenWindows, ImageSize, PerceptionConfig, Upsampling};
 use crate::error::{Error, Result};
+use crate::kernels::separable::Plane;
 use crate::nn::resize::{AxisMap, Separable};
 
 /// One level p on a given grid of patches and image size.
@@ -79,6 +82,11 @@ impl Perception {
         self.expect_grid("patch scalars", t, scalars)?;
         let planes = scalars.reshape((b, self.grid.0, self.grid.1))?;
         Ok(self.pool.forward(&planes)?.flatten_from(1)?)
+    }
+
+    /// `AGG_p` as it is for one number of every patch.
+    pub(crate) fn plane(&self) -> &Arc<Plane> {
+        self.pool.plane()
     }
 
     /// `Up`: a map on the windows `[B, H_p·W_p]` enlarged to the image, `[B, H, W]`. Differentiable.

@@ -7,7 +7,6 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::sigmoid;
 
 use crate::error::Result;
-use crate::kernels::{self, cosine::cosine};
 use crate::nn::linear::Linear;
 use crate::nn::normalize::{length, unit_length};
 use crate::perception::Perception;
@@ -44,17 +43,18 @@ pub fn token_map(
 ) -> Result<Tensor> {
     let (b, t, _) = tokens.dims3()?;
     let odds = toward(&tokens.flatten(0, 1)?, &directions(text)?.get(level)?)?;
-    Ok(sigmoid(&(odds.reshape((b, t))? / temperature)?)?)
+    map(&odds.reshape((b, t))?, temperature)
+}
+
+/// `sigmoid(odds / τ)`: a map of what points toward the abnormal text vector.
+pub(crate) fn map(odds: &Tensor, temperature: f64) -> Result<Tensor> {
+    Ok(sigmoid(&(odds / temperature)?)?)
 }
 
 /// `⟨v / ‖v‖, direction⟩` of `tokens` `[N, D]` and a `direction` `[D]`: `[N]`.
 pub fn toward(tokens: &Tensor, direction: &Tensor) -> Result<Tensor> {
-    Ok(match kernels::serves(&[tokens, direction]) {
-        true => cosine(tokens, direction)?,
-        false => unit_length(tokens)?
-            .matmul(&direction.unsqueeze(1)?)?
-            .squeeze(1)?,
-    })
+    let odds = unit_length(tokens)?.matmul(&direction.unsqueeze(1)?)?;
+    Ok(odds.squeeze(1)?)
 }
 
 /// Lengths of the pooled projected tokens, per level `[B, H_p·W_p]`.
@@ -80,11 +80,11 @@ pub fn prompt_maps(
     temperature: f64,
 ) -> Result<Vec<Tensor>> {
     let odds = Linear::new(directions.clone(), None).forward(tokens)?; // [B, T, P]
-    let map = |(i, level): (usize, &Perception)| -> Result<Tensor> {
+    let of_level = |(i, level): (usize, &Perception)| -> Result<Tensor> {
         let pooled = level.pool_scalars(&odds.narrow(2, i, 1)?.squeeze(2)?)?;
-        Ok(sigmoid(&((pooled / &lengths[i])? / temperature)?)?)
+        map(&(pooled / &lengths[i])?, temperature)
     };
-    levels.iter().enumerate().map(map).collect()
+    levels.iter().enumerate().map(of_level).collect()
 }
 
 /// `ℓ_a^p − ℓ_n^p` of all levels, `[P, D]`.

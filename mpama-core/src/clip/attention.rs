@@ -60,13 +60,13 @@ impl Attention {
         })
     }
 
-    /// The same projections for a tower that does not learn.
+    /// The same for a tower that does not learn, with its scores in `precision`.
     pub(super) fn packed(self, precision: Precision) -> Result<Self> {
         Ok(Self {
-            query: self.query.packed(precision.of_scores())?,
-            key: self.key.packed(precision.of_scores())?,
-            value: self.value.packed(precision.of_scores())?,
-            out: self.out.packed(precision)?,
+            query: self.query.packed()?,
+            key: self.key.packed()?,
+            value: self.value.packed()?,
+            out: self.out.packed()?,
             heads: self.heads,
             precision,
         })

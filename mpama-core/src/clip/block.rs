@@ -72,12 +72,12 @@ impl Block {
         })
     }
 
-    /// The same block for a tower that does not learn.
+    /// The same block for a tower that does not learn, with its scores in `precision`.
     pub(super) fn packed(self, precision: Precision) -> Result<Self> {
         Ok(Self {
             attention: self.attention.packed(precision)?,
-            up: self.up.packed(precision)?,
-            down: self.down.packed(precision)?,
+            up: self.up.packed()?,
+            down: self.down.packed()?,
             ..self
         })
     }

@@ -129,7 +129,7 @@ impl VisionTower {
         let precision = self.options.precision;
         let blocks = self.blocks.into_iter().map(|block| block.packed(precision));
         Ok(Self {
-            patch: self.patch.packed(Precision::F32)?,
+            patch: self.patch.packed()?,
             blocks: blocks.collect::<candle_core::Result<_>>()?,
             ..self
         })

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use candle_core::backprop::GradStore;
+
 use super::*;
+use crate::config::{ImageSize, PerceptionConfig};
 use crate::nn::normalize::unit_length;
 
 const WIDTH: usize = 12;
@@ -56,40 +59,45 @@ fn routed_tokens_equal_the_dense_formula() {
 }
 
 #[test]
-fn kernels_and_composed_operations_have_the_same_gradients() {
-    let config = ExpertsConfig::default();
+fn in_one_operation_values_and_gradients_are_the_same() {
+    let (height, width) = (48, 40);
+    let size = ImageSize { height, width };
+    let levels =
+        Perception::levels(&PerceptionConfig::default(), (6, 5), size, &Device::Cpu).unwrap();
     let projection = random_tensor(&[JOINT, WIDTH], "projection");
-    let tokens = random_tensor(&[300, WIDTH], "tokens");
-    let frozen = tokens.matmul(&projection.t().unwrap()).unwrap();
-    let direction = random_tensor(&[JOINT], "direction");
-    let probe = random_tensor(&[300], "probe");
-    let vars = ExpertPool::init(&config, &projection, 3).unwrap();
-    for (name, var) in &vars {
-        let shift = random_tensor(var.dims(), name);
-        var.set(&(var.as_tensor() + shift).unwrap()).unwrap();
-    }
-    let weights = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone()));
-    let pool = ExpertPool::new(&config, &projection, &weights.collect()).unwrap();
-    let gradients = |odds: Tensor| {
-        let loss = (odds * &probe).unwrap().sum_all().unwrap();
-        loss.backward().unwrap()
-    };
-    let (gates, routing) = pool.gates(&tokens).unwrap();
-    let mixed = pool.composed(&tokens, &frozen, &gates, &routing).unwrap();
-    let direction_column = direction.unsqueeze(1).unwrap();
-    let odds = unit_length(&mixed)
-        .unwrap()
-        .matmul(&direction_column)
-        .unwrap();
-    let plain = gradients(odds.squeeze(1).unwrap());
-    let in_one = gradients(pool.toward(&tokens, &frozen, &direction).unwrap());
-    let mixed = pool.forward(&tokens, &frozen).unwrap().0;
-    let in_two = gradients(score::toward(&mixed, &direction).unwrap());
-    for (name, var) in &vars {
-        let plain = plain.get(var.as_tensor()).unwrap();
-        let size = worst(plain, &plain.zeros_like().unwrap());
-        for fast in [&in_one, &in_two] {
-            let apart = worst(fast.get(var.as_tensor()).unwrap(), plain);
+    let patches = random_tensor(&[2, 30, WIDTH], "patches");
+    let projected = score::project(&patches, &projection).unwrap();
+    let directions = random_tensor(&[levels.len(), JOINT], "directions");
+    for gates in [Gates::Masked, Gates::Renormalised] {
+        let config = ExpertsConfig {
+            gates,
+            ..ExpertsConfig::default()
+        };
+        let vars = ExpertPool::init(&config, &projection, 3).unwrap();
+        for (name, var) in &vars {
+            let shift = random_tensor(var.dims(), name);
+            var.set(&(var.as_tensor() + shift).unwrap()).unwrap();
+        }
+        let weights = vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone()));
+        let pool = ExpertPool::new(&config, &projection, &weights.collect()).unwrap();
+        let run = |levels: Vec<(Tensor, Routing)>| {
+            let (odds, routings): (Vec<_>, Vec<_>) = levels.into_iter().unzip();
+            let odds = Tensor::cat(&odds, 1).unwrap();
+            let probe = random_tensor(odds.dims(), "probe");
+            let loss = (&odds * probe).unwrap().sum_all().unwrap();
+            (odds, routings, loss.backward().unwrap())
+        };
+        let fast = pool.in_one(&patches, &projected, &levels, &directions);
+        let plain = pool.one_by_one(&patches, &projected, &levels, &directions);
+        let (odds, routings, gradients) = run(fast.unwrap());
+        let (plain_odds, plain_routings, plain_gradients) = run(plain.unwrap());
+        assert!(worst(&odds, &plain_odds) < 1e-5);
+        assert_eq!(routings, plain_routings);
+        for (name, var) in &vars {
+            let of = |gradients: &GradStore| gradients.get(var.as_tensor()).unwrap().clone();
+            let (fast, plain) = (of(&gradients), of(&plain_gradients));
+            let size = worst(&plain, &plain.zeros_like().unwrap());
+            let apart = worst(&fast, &plain);
             assert!(apart <= 1e-5 * size, "{name}: {apart} of {size}");
         }
     }

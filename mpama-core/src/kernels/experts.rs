@@ -1,167 +1,232 @@
-//! Tokens through the experts that they were sent to, and no others.
+//! Pooled tokens through the experts that they were sent to, though no token is ever pooled.
+//!
+//! Pooling and an expert are linear: `W pool(v) = pool(W v)`. So a patch goes through an expert once, for all
+//! windows of all perceptions that it lies in, and what is pooled are the images of patches. Backwards the
+//! same: gradients of windows are collected by patch before they are multiplied.
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::floats::sum;
 use super::outer::Outer;
 use super::packed::{Packed, Then};
-use super::{arch, for_each, slice, with_values};
+use super::separable::Plane;
+use super::{arch, for_each, slice, with_values, zeros};
 
-/// Tokens that one thread takes at a time.
-const BLOCK: usize = 128;
-/// Tokens that are gathered for one product: they stay in the caches, and threads find enough to share.
-const GATHERED: usize = 1536;
+mod part;
+
+use part::{Part, Scratch};
+
 /// Rows of a weight's gradient that one thread takes at a time, at most.
 const ROWS: usize = 384;
 
-/// Constant tokens on their way through E learnable experts.
+/// Constant patches on their way through E learnable experts.
 pub(crate) struct Routed {
-    /// `[N, W]`.
-    pub(crate) tokens: Tensor,
-    /// `[N, D]`: what the frozen expert makes of them.
+    /// `[B, T, W]`.
+    pub(crate) patches: Tensor,
+    /// `[B, T, D]`: what the frozen expert makes of them.
     pub(crate) frozen: Tensor,
     /// The weights of the learnable experts, `[D, W]` each, laid out.
     pub(crate) packed: Vec<Arc<Packed>>,
-    /// The tokens that each of them gets, in rising order.
-    pub(crate) rows: Vec<Vec<usize>>,
+    /// How each of P perceptions pools patches to its windows.
+    pub(crate) levels: Vec<Arc<Plane>>,
+    /// `[P, D]`.
+    pub(crate) directions: Tensor,
 }
 
-/// `gates[n, 0] · frozen[n] + Σ gates[n, i] · W_i tokens[n]` for every token, the sum over the learnable
-/// experts that it was sent to: what [`ExpertPool::forward`](crate::experts::ExpertPool::forward) composes,
-/// with gradients for gates and weights. Tokens are constants: no gradient is computed for them.
+/// How far the mixture of each window's experts points into its perception's direction: with v̄ the mean of the
+/// window's patches and m its `gates[0] · h v̄ + Σ gates[i] · W_i v̄`, the number `⟨m / ‖m‖, direction⟩`. An
+/// expert whose gate is 0 costs nothing. Gradients for gates and weights; the rest are constants.
 ///
 /// # Shapes
-/// `gates` `[N, pool]`: the frozen expert's, the learnable ones', others. `weights` `[E, D, W]`, the same as
-/// the packed ones. Returns `[N, D]`.
-pub(crate) fn routed(gates: &Tensor, weights: &Tensor, routed: Routed) -> Result<Tensor> {
-    let op = Op::new(gates, weights, routed)?;
+/// `gates` `[N, pool]` of all windows by perception, image and place: the frozen expert's, the learnable ones',
+/// others. `weights` `[E, D, W]`, the same as the packed ones. Returns `[N]`.
+pub(crate) fn toward(gates: &Tensor, weights: &Tensor, routed: &Routed) -> Result<Tensor> {
+    let op = Toward::new(gates, weights, routed)?;
     gates.contiguous()?.apply_op2(&weights.contiguous()?, op)
 }
 
-pub(super) struct Op {
-    routed: Routed,
-    pool: usize,
-    depth: usize,
+struct Toward {
+    patches: Tensor,
+    frozen: Tensor,
+    packed: Vec<Arc<Packed>>,
+    levels: Vec<Arc<Plane>>,
+    directions: Tensor,
+    /// B, T, W, D and the experts in the pool.
+    batch: usize,
+    count: usize,
     width: usize,
-    /// `W_i tokens[n]` of each expert's tokens: the gates' gradients need them again.
+    depth: usize,
+    pool: usize,
+    /// What each learnable expert makes of the patches: gradients need it again.
     images: OnceLock<Vec<Vec<f32>>>,
 }
 
-impl Op {
-    pub(super) fn new(gates: &Tensor, weights: &Tensor, routed: Routed) -> Result<Self> {
+impl Toward {
+    fn new(gates: &Tensor, weights: &Tensor, routed: &Routed) -> Result<Self> {
         let (experts, depth, width) = weights.dims3()?;
-        if routed.packed.len() != experts || routed.rows.len() != experts {
-            bail!("{experts} experts, but tokens for {}", routed.rows.len());
+        let (batch, count, _) = routed.patches.dims3()?;
+        let (windows, pool) = gates.dims2()?;
+        let all: usize = routed.levels.iter().map(|level| level.sizes().1).sum();
+        if routed.packed.len() != experts || windows != batch * all || pool <= experts {
+            bail!("{windows} windows, {experts} experts of {pool}: expected others");
         }
         Ok(Self {
-            routed,
-            pool: gates.dim(1)?,
-            depth,
+            patches: routed.patches.contiguous()?,
+            frozen: routed.frozen.contiguous()?,
+            packed: routed.packed.clone(),
+            levels: routed.levels.clone(),
+            directions: routed.directions.contiguous()?,
+            batch,
+            count,
             width,
+            depth,
+            pool,
             images: OnceLock::new(),
         })
     }
 
-    /// Images of the tokens of each expert, `[n_i, D]`.
-    fn images(&self, tokens: &[f32]) -> Vec<Vec<f32>> {
-        let Routed { packed, rows, .. } = &self.routed;
-        let image = |(packed, rows): (&Arc<Packed>, &Vec<usize>)| {
-            let mut images = vec![0f32; rows.len() * self.depth];
-            let mut some = vec![0f32; GATHERED.min(rows.len()) * self.width];
-            let parts = rows.chunks(GATHERED);
-            for (rows, images) in parts.zip(images.chunks_mut(GATHERED * self.depth)) {
-                let some = &mut some[..rows.len() * self.width];
-                let blocks = some.chunks_mut(BLOCK * self.width);
-                for_each(blocks.zip(rows.chunks(BLOCK)), |(own, rows)| {
-                    for (own, row) in own.chunks_exact_mut(self.width).zip(rows) {
-                        own.copy_from_slice(&tokens[row * self.width..][..self.width]);
-                    }
-                });
-                packed.add(some, images, Then::Keep);
+    /// Windows of each perception and image, in their order.
+    fn windows(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let levels = self.levels.iter().enumerate();
+        levels.flat_map(|(l, plane)| (0..self.batch).map(move |b| (l, b, plane.sizes().1)))
+    }
+
+    /// Numbers, `each` of every window, by perception and image.
+    fn split<'a>(&self, mut values: &'a mut [f32], each: usize) -> Vec<&'a mut [f32]> {
+        let mut take = |(_, _, windows): (usize, usize, usize)| {
+            let (own, rest) = std::mem::take(&mut values).split_at_mut(windows * each);
+            values = rest;
+            own
+        };
+        self.windows().map(&mut take).collect()
+    }
+
+    /// Whether a patch lies in a window that was sent to a learnable expert, for each of `B·T` patches.
+    fn reached(&self, gates: &[f32], expert: usize) -> Vec<bool> {
+        let mut reached = vec![false; self.batch * self.count];
+        let mut gates = gates.chunks_exact(self.pool);
+        for (l, b, windows) in self.windows() {
+            let own = &mut reached[b * self.count..][..self.count];
+            for (window, gates) in (0..windows).zip(&mut gates) {
+                if gates[1 + expert] != 0.0 {
+                    self.levels[l].of(window).for_each(|(at, _)| own[at] = true);
+                }
             }
+        }
+        reached
+    }
+
+    /// Images of patches under each learnable expert, `[B·T, D]`; zeros for those it is not reached by.
+    fn images(&self, gates: &[f32], patches: &[f32]) -> Vec<Vec<f32>> {
+        let image = |(expert, packed): (usize, &Arc<Packed>)| {
+            let reached = self.reached(gates, expert);
+            let mut images = zeros(reached.len() * self.depth);
+            let rows = patches.chunks_exact(self.width);
+            let rows = rows.zip(images.chunks_exact_mut(self.depth)).zip(reached);
+            let (x, out) = rows
+                .filter_map(|(row, reached)| reached.then_some(row))
+                .unzip();
+            packed.add_rows(x, out, Then::Keep);
             images
         };
-        packed.iter().zip(rows).map(image).collect()
+        self.packed.iter().enumerate().map(image).collect()
     }
 
-    /// Every image of the tokens in `block`: the token's place there, the expert's in the pool, the image.
-    fn images_in<'a>(
-        &'a self,
-        block: Range<usize>,
-        images: &'a [Vec<f32>],
-    ) -> impl Iterator<Item = (usize, usize, &'a [f32])> {
-        let each = self.routed.rows.iter().zip(images).enumerate();
-        each.flat_map(move |(i, (rows, images))| {
-            let before = |end: usize| rows.partition_point(|row| *row < end);
-            let own = before(block.start)..before(block.end);
-            let images = images[own.start * self.depth..].chunks_exact(self.depth);
-            let start = block.start;
-            let placed = rows[own].iter().zip(images);
-            placed.map(move |(row, image)| (row - start, 1 + i, image))
-        })
+    /// Images of the patches of each image of the batch, the frozen expert's first.
+    fn pictures<'a>(&self, frozen: &'a [f32], images: &'a [Vec<f32>]) -> Vec<Vec<&'a [f32]>> {
+        let own = |b: usize| {
+            let all = [frozen].into_iter().chain(images.iter().map(Vec::as_slice));
+            let size = self.count * self.depth;
+            all.map(|images| &images[b * size..][..size]).collect()
+        };
+        (0..self.batch).map(own).collect()
     }
 
-    /// Blocks of tokens: their range, their gates and what the frozen expert makes of them.
-    fn blocks<'a>(
+    fn parts<'a>(
         &'a self,
         gates: &'a [f32],
-        frozen: &'a [f32],
-    ) -> impl Iterator<Item = (Range<usize>, &'a [f32], &'a [f32])> {
-        let gates = gates.chunks(BLOCK * self.pool);
-        let all = gates.zip(frozen.chunks(BLOCK * self.depth)).enumerate();
-        all.map(|(b, (gates, frozen))| {
-            let start = b * BLOCK;
-            (start..start + gates.len() / self.pool, gates, frozen)
+        directions: &'a [f32],
+        pictures: &'a [Vec<&'a [f32]>],
+    ) -> impl Iterator<Item = Part<'a>> {
+        self.windows().scan(0, move |start, (l, image, windows)| {
+            let gates = &gates[*start * self.pool..][..windows * self.pool];
+            *start += windows;
+            Some(Part {
+                plane: &self.levels[l],
+                image,
+                direction: &directions[l * self.depth..][..self.depth],
+                gates,
+                pictures: &pictures[image],
+            })
         })
     }
 
-    fn gradient_of_gates(&self, gates: &[f32], frozen: &[f32], grad: &[f32]) -> Vec<f32> {
-        let images = self.images.get().map_or(&[] as &[_], Vec::as_slice);
-        let mut out = vec![0f32; gates.len()];
-        let tasks = self
-            .blocks(gates, frozen)
-            .zip(grad.chunks(BLOCK * self.depth))
-            .zip(out.chunks_mut(BLOCK * self.pool));
-        for_each(tasks, |(((block, _, frozen), grad), out)| {
-            arch().dispatch(|| {
-                let of = |at: usize, x: &[f32]| {
-                    sum(&grad[at * self.depth..][..self.depth], x, |a, b| a * b)
-                };
-                for (at, frozen) in frozen.chunks_exact(self.depth).enumerate() {
-                    out[at * self.pool] = of(at, frozen);
-                }
-                for (at, expert, image) in self.images_in(block, images) {
-                    out[at * self.pool + expert] = of(at, image);
-                }
-            });
+    /// The gradient of gates, and those of the images of patches under each learnable expert.
+    fn gradients(
+        &self,
+        [gates, frozen, directions, grad]: [&[f32]; 4],
+        images: &[Vec<f32>],
+    ) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let mut of_gates = vec![0f32; gates.len()];
+        let size = self.count * self.depth;
+        let mut of_images: Vec<_> = images
+            .iter()
+            .map(|images| vec![0f32; images.len()])
+            .collect();
+        let pictures = self.pictures(frozen, images);
+        // one task for each image: its patches lie in windows of all perceptions
+        let mut tasks: Vec<(Vec<_>, Vec<&mut [f32]>)> = Vec::new();
+        tasks.resize_with(self.batch, Default::default);
+        for of_images in &mut of_images {
+            for ((_, own), of_images) in tasks.iter_mut().zip(of_images.chunks_exact_mut(size)) {
+                own.push(of_images);
+            }
+        }
+        let mut grads = grad;
+        let parts = self.parts(gates, directions, &pictures);
+        for (part, of_gates) in parts.zip(self.split(&mut of_gates, self.pool)) {
+            let (grad, rest) = grads.split_at(of_gates.len() / self.pool);
+            grads = rest;
+            tasks[part.image].0.push((part, of_gates, grad));
+        }
+        for_each(tasks.into_iter(), |(parts, mut of_images)| {
+            let mut scratch = Scratch::new(self.packed.len(), self.depth);
+            for (part, of_gates, grad) in parts {
+                arch().dispatch(|| part.backward(grad, of_gates, &mut of_images, &mut scratch));
+            }
         });
-        out
+        (of_gates, of_images)
     }
 
-    fn gradient_of_weights(&self, gates: &[f32], tokens: &[f32], grad: &[f32]) -> Vec<f32> {
+    /// `Σ of_images[n] ⊗ patches[n]` for each learnable expert, over the patches that reach it.
+    fn gradient_of_weights(
+        &self,
+        gates: &[f32],
+        patches: &[f32],
+        of_images: &[Vec<f32>],
+    ) -> Vec<f32> {
         let (depth, width) = (self.depth, self.width);
-        let chosen = self.routed.rows.iter().enumerate().map(|(i, rows)| {
-            let gated = rows
-                .iter()
-                .map(|row| (*row, gates[row * self.pool + 1 + i]));
-            gated.collect::<Vec<_>>()
-        });
-        let chosen: Vec<_> = chosen.collect();
+        let chosen = |expert| {
+            let reached = self.reached(gates, expert).into_iter().enumerate();
+            let rows = reached.filter_map(|(n, reached)| reached.then_some(n));
+            rows.collect::<Vec<_>>()
+        };
+        let chosen: Vec<_> = (0..of_images.len()).map(chosen).collect();
         let blocks = rayon::current_num_threads().div_ceil(chosen.len());
         let block = ROWS.min(depth.div_ceil(blocks).next_multiple_of(6));
-        let mut out = vec![0f32; chosen.len() * depth * width];
-        let each = out.chunks_exact_mut(depth * width).zip(&chosen);
+        let mut out = zeros(chosen.len() * depth * width);
+        let each = out
+            .chunks_exact_mut(depth * width)
+            .zip(chosen.iter().zip(of_images));
         let tasks = each.flat_map(|(out, chosen)| {
             let blocks = out.chunks_mut(block * width).enumerate();
             blocks.map(move |(b, out)| (chosen, b * block, out))
         });
-        for_each(tasks, |(chosen, top, out)| {
+        for_each(tasks, |((chosen, left), top, out)| {
             let outer = Outer {
-                left: grad,
-                right: tokens,
+                left,
+                right: patches,
                 widths: (depth, width),
                 chosen,
                 top,
@@ -172,9 +237,9 @@ impl Op {
     }
 }
 
-impl CustomOp2 for Op {
+impl CustomOp2 for Toward {
     fn name(&self) -> &'static str {
-        "routed-experts"
+        "experts-toward"
     }
 
     fn cpu_fwd(
@@ -185,112 +250,51 @@ impl CustomOp2 for Op {
         _weights_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let gates = slice(gates, layout)?;
-        let count = gates.len() / self.pool;
-        let mut out = vec![0f32; count * self.depth];
-        let Routed { tokens, frozen, .. } = &self.routed;
-        with_values([tokens, frozen], |[tokens, frozen]| {
-            let images = self.images.get_or_init(|| self.images(tokens));
-            let tasks = self
-                .blocks(gates, frozen)
-                .zip(out.chunks_mut(BLOCK * self.depth));
-            for_each(tasks, |((block, gates, frozen), out)| {
-                arch().dispatch(|| {
-                    let frozen = frozen.chunks_exact(self.depth);
-                    let each = out.chunks_exact_mut(self.depth).zip(frozen);
-                    for ((out, frozen), gates) in each.zip(gates.chunks_exact(self.pool)) {
-                        out.iter_mut()
-                            .zip(frozen)
-                            .for_each(|(out, x)| *out = gates[0] * x);
-                    }
-                    for (at, expert, image) in self.images_in(block, images) {
-                        let gate = gates[at * self.pool + expert];
-                        let out = &mut out[at * self.depth..][..self.depth];
-                        out.iter_mut()
-                            .zip(image)
-                            .for_each(|(out, x)| *out += gate * x);
-                    }
-                });
+        let mut out = vec![0f32; gates.len() / self.pool];
+        let constants = [&self.patches, &self.frozen, &self.directions];
+        with_values(constants, |[patches, frozen, directions]| {
+            let images = self.images.get_or_init(|| self.images(gates, patches));
+            let pictures = self.pictures(frozen, images);
+            let parts = self.parts(gates, directions, &pictures);
+            for_each(parts.zip(self.split(&mut out, 1)), |(part, out)| {
+                arch().dispatch(|| part.forward(out));
             });
         })?;
-        Ok((CpuStorage::F32(out), Shape::from((count, self.depth))))
+        let count = out.len();
+        Ok((CpuStorage::F32(out), Shape::from(count)))
     }
 
     fn bwd(
         &self,
         gates: &Tensor,
         weights: &Tensor,
-        _mixed: &Tensor,
+        _odds: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Routed { tokens, frozen, .. } = &self.routed;
-        let all = [gates, tokens, frozen, &grad.contiguous()?];
-        let (of_gates, of_weights) = with_values(all, |[gates, tokens, frozen, grad]| {
-            (
-                self.gradient_of_gates(gates, frozen, grad),
-                self.gradient_of_weights(gates, tokens, grad),
-            )
-        })?;
+        let Some(images) = self.images.get() else {
+            bail!("a step back without one forward")
+        };
+        let Self {
+            patches,
+            frozen,
+            directions,
+            ..
+        } = self;
+        let all = [gates, frozen, directions, &grad.contiguous()?, patches];
+        let (of_gates, of_weights) =
+            with_values(all, |[gates, frozen, directions, grad, patches]| {
+                let (of_gates, of_images) =
+                    self.gradients([gates, frozen, directions, grad], images);
+                let of_weights = self.gradient_of_weights(gates, patches, &of_images);
+                (of_gates, of_weights)
+            })?;
+        let like = |values, of: &Tensor| Tensor::from_vec(values, of.shape(), of.device());
         Ok((
-            Some(Tensor::from_vec(of_gates, gates.shape(), gates.device())?),
-            Some(Tensor::from_vec(
-                of_weights,
-                weights.shape(),
-                weights.device(),
-            )?),
+            Some(like(of_gates, gates)?),
+            Some(like(of_weights, weights)?),
         ))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::super::precision::Precision;
-    use super::super::tests::{assert_same, numbers};
-    use super::*;
-
-    /// Tokens of each of `experts`: none for the last, a scattering for the others.
-    fn rows(tokens: usize, experts: usize) -> Vec<Vec<usize>> {
-        let to = |i: usize| {
-            (0..tokens).filter(move |n| (n * 7 + i).is_multiple_of(3) && i + 1 < experts)
-        };
-        (0..experts).map(|i| to(i).collect()).collect()
-    }
-
-    #[test]
-    fn it_equals_the_plain_one() {
-        for (count, width, depth, experts) in [(1, 1, 1, 2), (50, 12, 7, 3), (300, 70, 20, 4)] {
-            let tokens = numbers(&[count, width], 1.0, 0.1);
-            let frozen = numbers(&[count, depth], 1.0, 0.5);
-            let rows = rows(count, experts);
-            let inputs = [
-                numbers(&[count, experts + 2], 1.0, 0.7),
-                numbers(&[experts, depth, width], 1.0, 0.9),
-            ];
-            let fast = |i: &[Tensor]| {
-                let packed = (0..experts)
-                    .map(|e| Packed::new(&i[1].get(e)?, None, Precision::F32).map(Arc::new));
-                let constant = Routed {
-                    tokens: tokens.clone(),
-                    frozen: frozen.clone(),
-                    packed: packed.collect::<Result<_>>()?,
-                    rows: rows.clone(),
-                };
-                routed(&i[0], &i[1], constant)
-            };
-            let plain = |i: &[Tensor]| {
-                let mut mixed = frozen.broadcast_mul(&i[0].narrow(1, 0, 1)?)?;
-                for (e, rows) in rows.iter().enumerate() {
-                    let sent: Vec<f32> = (0..count)
-                        .map(|n| f32::from(u8::from(rows.contains(&n))))
-                        .collect();
-                    let sent = Tensor::from_vec(sent, (count, 1), i[0].device())?;
-                    let gate = (i[0].narrow(1, 1 + e, 1)? * sent)?;
-                    let own = tokens.matmul(&i[1].get(e)?.t()?)?;
-                    mixed = (mixed + own.broadcast_mul(&gate)?)?;
-                }
-                Ok(mixed)
-            };
-            assert_same(&inputs, fast, plain);
-        }
-    }
-}
+mod tests;

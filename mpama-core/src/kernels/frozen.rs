@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::packed::{Packed, Then};
 use super::precision::Precision;
-use super::slice;
+use super::{slice, zeros};
 
 /// A matrix of weights and its transpose, both laid out for the loop that uses them. Backwards only the
 /// gradient of the input is computed, none of the weights.
@@ -55,7 +55,7 @@ impl CustomOp1 for Op {
             *last = weight.outputs();
         }
         let shape = Shape::from(shape);
-        let mut out = vec![0.0; shape.elem_count()];
+        let mut out = zeros(shape.elem_count());
         weight.add(slice(x, layout)?, &mut out, Then::Keep);
         Ok((CpuStorage::F32(out), shape))
     }

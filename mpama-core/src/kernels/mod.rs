@@ -12,7 +12,6 @@ pub(crate) mod affine;
 mod aligned;
 pub(crate) mod attention;
 mod convert;
-pub(crate) mod cosine;
 pub(crate) mod experts;
 mod floats;
 pub(crate) mod frozen;
@@ -30,7 +29,6 @@ pub(crate) mod separable;
 mod step;
 mod strips;
 mod tile;
-pub(crate) mod toward;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
@@ -83,6 +81,14 @@ pub(crate) fn for_each<T: Send>(tasks: impl Iterator<Item = T>, work: impl Fn(T)
     } else {
         tasks.collect::<Vec<T>>().into_par_iter().for_each(work);
     }
+}
+
+/// Zeros to add to. They are written here, side by side: a page that is read before it is first written
+/// costs two faults, and one thread would take most of them.
+fn zeros(count: usize) -> Vec<f32> {
+    let mut zeros = vec![0.0; count];
+    for_each(zeros.chunks_mut(1 << 16), |zeros| zeros.fill(0.0));
+    zeros
 }
 
 #[cfg(test)]

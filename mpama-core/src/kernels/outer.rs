@@ -11,7 +11,7 @@ use super::tile::{ROWS, product};
 /// Rows of the operands that are summed at a time: what is laid out of them stays in the caches.
 const INNER: usize = 128;
 
-/// Some rows of `Σ_n scale_n · left[n] ⊗ right[n]`, a matrix `[D, W]`, over chosen rows `n` of the operands.
+/// Some rows of `Σ_n left[n] ⊗ right[n]`, a matrix `[D, W]`, over chosen rows `n` of the operands.
 pub(super) struct Outer<'a> {
     /// `[N, D]`.
     pub(super) left: &'a [f32],
@@ -19,8 +19,8 @@ pub(super) struct Outer<'a> {
     pub(super) right: &'a [f32],
     /// D and W.
     pub(super) widths: (usize, usize),
-    /// The rows that are summed, and what each is multiplied by.
-    pub(super) chosen: &'a [(usize, f32)],
+    /// The rows that are summed.
+    pub(super) chosen: &'a [usize],
     /// The first row of the sum that is wanted.
     pub(super) top: usize,
 }
@@ -48,16 +48,16 @@ impl Work for Adding<'_> {
         let mut panel = Aligned::zeros(across * INNER);
         for chosen in outer.chosen.chunks(INNER) {
             let inner = chosen.len();
-            for (k, (n, scale)) in chosen.iter().enumerate() {
+            for (k, n) in chosen.iter().enumerate() {
                 let left = &outer.left[n * depth + outer.top..][..rows];
                 for (s, left) in left.chunks(ROWS).enumerate() {
                     let strip = &mut strips[(s * inner + k) * ROWS..][..left.len()];
-                    strip.iter_mut().zip(left).for_each(|(a, x)| *a = x * scale);
+                    strip.copy_from_slice(left);
                 }
             }
             for from in (0..width).step_by(across) {
                 let wide = across.min(width - from);
-                for ((n, _), panel) in chosen.iter().zip(panel.chunks_exact_mut(across)) {
+                for (n, panel) in chosen.iter().zip(panel.chunks_exact_mut(across)) {
                     panel[..wide]
                         .copy_from_slice(cast_slice(&outer.right[n * width + from..][..wide]));
                 }
@@ -92,10 +92,7 @@ mod tests {
                 x.and_then(|x| x.to_vec1::<f32>()).expect("numbers")
             };
             let (left, right) = (operand(depth), operand(width));
-            let chosen: Vec<(usize, f32)> = (0..count)
-                .filter(|n| n % 5 != 1)
-                .map(|n| (n, 0.1 + n as f32 / 999.0))
-                .collect();
+            let chosen: Vec<usize> = (0..count).filter(|n| n % 5 != 1).collect();
             let mut ours = vec![1f32; rows * width];
             Outer {
                 left: &left,
@@ -107,8 +104,8 @@ mod tests {
             .add_to(&mut ours);
             for (i, ours) in ours.iter().enumerate() {
                 let (row, col) = (top + i / width, i % width);
-                let term = |(n, scale): &(usize, f32)| {
-                    f64::from(*scale * left[n * depth + row]) * f64::from(right[n * width + col])
+                let term = |n: &usize| {
+                    f64::from(left[n * depth + row]) * f64::from(right[n * width + col])
                 };
                 let exact = 1.0 + chosen.iter().map(term).sum::<f64>();
                 assert!((f64::from(*ours) - exact).abs() < 1e-4, "{ours} vs {exact}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use memmap2::Mmap;
 use pulp::Simd;
-use pulp::bytemuck::try_cast_slice;
+use pulp::bytemuck::{cast_slice, cast_slice_mut, try_cast_slice};
 
 use super::aligned::Aligned;
 use super::convert;
@@ -15,10 +15,14 @@ use super::precision::Precision;
 use super::step::{Step, Work, dispatch};
 use super::strips::Strips;
 use super::tile::{self, ROWS, product, rows, rows_mut};
-use super::{for_each, with_values};
+use super::{for_each, with_values, zeros};
 
 /// Rows that one thread takes at a time, at most: every panel of weights is read once for them.
 const BLOCK: usize = 384;
+
+/// Rows that one thread takes at a time, at least: with fewer it gets some of the outputs, so that not every
+/// thread reads all weights.
+const LEAST: usize = 48;
 
 /// Steps of rows that are laid out at a time: with a panel's share of the output they stay in the second-level
 /// cache.
@@ -210,7 +214,7 @@ impl Packed {
         let count = shape.iter().product();
         let mut out = match onto {
             Some(onto) => with_values([&onto.contiguous()?], |[onto]| onto.to_vec())?,
-            None => vec![0.0; count],
+            None => zeros(count),
         };
         with_values([&x.contiguous()?], |[x]| self.add(x, &mut out, then))?;
         Tensor::from_vec(out, shape, x.device())
@@ -218,31 +222,60 @@ impl Packed {
 
     /// `out ← then(out + x Wᵀ + b)`.
     pub(super) fn add(&self, x: &[f32], out: &mut [f32], then: Then) {
-        let rows = x.len() / self.inputs;
-        let blocks = rows
-            .div_ceil(BLOCK)
-            .next_multiple_of(rayon::current_num_threads());
-        let block = rows.div_ceil(blocks).next_multiple_of(ROWS);
-        let tasks = out
-            .chunks_mut(block * self.outputs)
-            .zip(x.chunks(block * self.inputs));
-        for_each(tasks, |(out, x)| {
-            let block = Block {
+        let out = out.chunks_exact_mut(self.outputs).collect();
+        self.add_rows(x.chunks_exact(self.inputs).collect(), out, then);
+    }
+
+    /// The same of rows wherever they lie.
+    pub(super) fn add_rows(&self, x: Vec<&[f32]>, out: Vec<&mut [f32]>, then: Then) {
+        let (blocks, parts) = shares(x.len(), rayon::current_num_threads());
+        let block = x.len().div_ceil(blocks).next_multiple_of(ROWS).max(ROWS);
+        let part = (self.bias.len() / self.across).div_ceil(parts);
+        let mut out = out.into_iter();
+        let tasks = x.chunks(block).flat_map(|x| {
+            let columns = columns(out.by_ref().take(x.len()), part * self.across);
+            columns.into_iter().enumerate().map(move |(p, out)| Block {
                 weights: self,
+                first: p * part,
                 x,
                 out,
                 then,
-            };
-            dispatch(self.precision, block);
+            })
         });
+        for_each(tasks, |block| dispatch(self.precision, block));
     }
 }
 
-/// Some rows of the product.
+/// Into how many blocks of rows and parts of the outputs a product is shared out among threads.
+fn shares(rows: usize, threads: usize) -> (usize, usize) {
+    let blocks = rows.div_ceil(BLOCK).next_multiple_of(threads);
+    let blocks = blocks.min(rows / LEAST).max(1);
+    let common = (1..=threads)
+        .rev()
+        .find(|n| blocks % n == 0 && threads % n == 0);
+    (blocks, threads / common.unwrap_or(1))
+}
+
+/// The columns of rows, so many at a time.
+fn columns<'a>(rows: impl Iterator<Item = &'a mut [f32]>, some: usize) -> Vec<Vec<&'a mut [f32]>> {
+    let mut columns: Vec<Vec<&mut [f32]>> = Vec::new();
+    for row in rows {
+        columns.resize_with(row.len().div_ceil(some), Vec::new);
+        for (columns, row) in columns.iter_mut().zip(row.chunks_mut(some)) {
+            columns.push(row);
+        }
+    }
+    columns
+}
+
+/// Some rows and columns of the product.
 struct Block<'a> {
     weights: &'a Packed,
-    x: &'a [f32],
-    out: &'a mut [f32],
+    /// The first panel.
+    first: usize,
+    x: &'a [&'a [f32]],
+    /// Its columns of each row.
+    out: Vec<&'a mut [f32]>,
     then: Then,
 }
 
@@ -250,17 +283,17 @@ impl Work for Block<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, M: Step<S>, const V: usize>(self, simd: S, step: M) {
+    fn run<S: Simd, M: Step<S>, const V: usize>(mut self, simd: S, step: M) {
         let Packed {
             precision,
             panels,
             scales,
             bias,
-            outputs,
             inputs,
             across,
+            ..
         } = self.weights;
-        let (inputs, outputs, across) = (*inputs, *outputs, *across);
+        let (inputs, across) = (*inputs, *across);
         assert_eq!(
             across,
             V * S::F32_LANES,
@@ -268,63 +301,64 @@ impl Work for Block<'_> {
         );
         let (per_step, part) = (precision.per_step(), precision.part());
         let (steps, parts) = (inputs.div_ceil(per_step), inputs.div_ceil(part));
-        let rows_here = self.x.len() / inputs;
+        let rows_here = self.out.len();
+        let columns_here = self.out.first().map_or(0, |row| row.len());
         let mut group = vec![Strips::default(); (GROUP * per_step / part).min(parts)];
-        let mut last = vec![0.0; across];
+        let mut sums = Aligned::zeros(rows_here.next_multiple_of(ROWS) * across);
         for first in (0..parts).step_by(group.len()) {
             let here = group.len().min(parts - first);
             for (p, strips) in (first..).zip(&mut group[..here]) {
                 let (left, right) = (p * part, inputs.min((p + 1) * part));
-                let x = self.x.chunks_exact(inputs);
-                let x = x.map(|row| &row[left..right]);
+                let x = self.x.iter().map(|row| &row[left..right]);
                 strips.fill(x, (rows_here, right - left), *precision);
             }
             let scales = scales.chunks_exact(across * 2 * parts);
             let panels = panels.chunks_exact(across * steps).zip(scales);
-            for (left, (panel, scales)) in (0..).step_by(across).zip(panels) {
-                let bias: &[S::f32s; V] = &rows(simd, &bias[left..][..across])[0];
+            let panels = panels.zip(bias.chunks_exact(across)).skip(self.first);
+            for (left, ((panel, scales), bias)) in (0..columns_here).step_by(across).zip(panels) {
+                let wide = across.min(columns_here - left);
+                let values: &mut [f32] = cast_slice_mut(&mut sums);
+                for (to, out) in values.chunks_exact_mut(across).zip(&self.out) {
+                    to[..wide].copy_from_slice(&out[left..][..wide]);
+                }
+                let tiles: &mut [[S::f32s; V]] = rows_mut(simd, values);
                 for (p, strips) in (first..).zip(&group[..here]) {
                     let b = &panel[p * part / per_step * across..];
                     let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
-                    for ((a, worth), out) in strips.iter().zip(self.out.chunks_mut(ROWS * outputs))
-                    {
+                    for ((a, worth), tile) in strips.iter().zip(tiles.chunks_exact_mut(ROWS)) {
                         let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
-                        for (r, out) in out.chunks_exact_mut(outputs).enumerate() {
-                            let out = &mut out[left..];
-                            let whole = out.len() >= across;
-                            let wide = across.min(out.len());
-                            if !whole {
-                                last[..wide].copy_from_slice(out);
-                            }
-                            let to = if whole { &mut out[..across] } else { &mut last };
-                            let to: &mut [S::f32s; V] = &mut rows_mut(simd, to)[0];
+                        for r in 0..ROWS {
                             let worth = simd.splat_f32s(worth[r]);
                             for v in 0..V {
                                 let sum = step.floats(simd, sums[r][v]);
-                                to[v] = if M::WHOLE {
+                                tile[r][v] = if M::WHOLE {
                                     let sum = match M::LIFTED {
                                         true => simd.sub_f32s(sum, scales[1][v]),
                                         false => sum,
                                     };
                                     let each = simd.mul_f32s(scales[0][v], worth);
-                                    simd.mul_add_e_f32s(sum, each, to[v])
+                                    simd.mul_add_e_f32s(sum, each, tile[r][v])
                                 } else {
-                                    simd.add_f32s(to[v], sum)
+                                    simd.add_f32s(tile[r][v], sum)
                                 };
-                            }
-                            if p + 1 == parts {
-                                for v in 0..V {
-                                    to[v] = simd.add_f32s(to[v], bias[v]);
-                                    if self.then == Then::QuickGelu {
-                                        to[v] = quick_gelu(simd, to[v]);
-                                    }
-                                }
-                            }
-                            if !whole {
-                                out.copy_from_slice(&last[..wide]);
                             }
                         }
                     }
+                }
+                if first + here == parts {
+                    let bias: &[S::f32s; V] = &rows(simd, bias)[0];
+                    for row in &mut *tiles {
+                        for v in 0..V {
+                            row[v] = simd.add_f32s(row[v], bias[v]);
+                            if self.then == Then::QuickGelu {
+                                row[v] = quick_gelu(simd, row[v]);
+                            }
+                        }
+                    }
+                }
+                let values: &[f32] = cast_slice(&sums);
+                for (out, from) in self.out.iter_mut().zip(values.chunks_exact(across)) {
+                    out[left..][..wide].copy_from_slice(&from[..wide]);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{arch, for_each, slice, with_values};
+use super::{arch, for_each, slice, with_values, zeros};
 
 /// A linear map of one axis, each row with its weights from the first to the last that is not zero.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,24 @@ pub(crate) struct Plane {
     pub(crate) cols: Taps,
 }
 
+impl Plane {
+    /// Elements of a plane before and after.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let Self { rows, cols } = self;
+        (rows.from * cols.from, rows.to() * cols.to())
+    }
+
+    /// What an element of the result is made of: elements of the plane, with their weights.
+    #[inline(always)]
+    pub(super) fn of(&self, element: usize) -> impl Iterator<Item = (usize, f32)> {
+        let (row, col) = (element / self.cols.to(), element % self.cols.to());
+        self.rows.of(row).flat_map(move |(row, down)| {
+            let cols = self.cols.of(col);
+            cols.map(move |(col, across)| (row * self.cols.from + col, down * across))
+        })
+    }
+}
+
 /// `rows · x · colsᵀ` for each plane of `x` `[N, H, W]`: `[N, H', W']`. Differentiable in `x`.
 pub(crate) fn separable(x: &Tensor, plane: &Arc<Plane>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Separable(plane.clone()))
@@ -55,7 +73,7 @@ pub(crate) fn of_vectors(x: &Tensor, plane: &Plane) -> Result<Tensor> {
     let (count, _, width) = x.dims3()?;
     let Plane { rows, cols } = plane;
     let (line, out_line) = (cols.from * width, cols.to() * width);
-    let mut out = vec![0f32; count * rows.to() * out_line];
+    let mut out = zeros(count * rows.to() * out_line);
     with_values([&x.contiguous()?], |[x]| {
         let planes = x.chunks_exact(rows.from * line);
         let lines = out.chunks_exact_mut(out_line).enumerate();
@@ -78,8 +96,9 @@ pub(crate) fn of_vectors(x: &Tensor, plane: &Plane) -> Result<Tensor> {
     Tensor::from_vec(out, (count, rows.to() * cols.to(), width), x.device())
 }
 
+/// `sums += weight · x`.
 #[inline(always)]
-fn add(sums: &mut [f32], x: &[f32], weight: f32) {
+pub(super) fn add(sums: &mut [f32], x: &[f32], weight: f32) {
     sums.iter_mut()
         .zip(x)
         .for_each(|(sum, x)| *sum += weight * x);
@@ -88,12 +107,6 @@ fn add(sums: &mut [f32], x: &[f32], weight: f32) {
 struct Separable(Arc<Plane>);
 
 impl Separable {
-    /// Elements of a plane before and after.
-    fn sizes(&self) -> (usize, usize) {
-        let Plane { rows, cols } = &*self.0;
-        (rows.from * cols.from, rows.to() * cols.to())
-    }
-
     #[inline(always)]
     fn forward(&self, x: &[f32], out: &mut [f32]) {
         let Plane { rows, cols } = &*self.0;
@@ -142,8 +155,8 @@ impl CustomOp1 for Separable {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (count, ..) = layout.shape().dims3()?;
-        let (plane, out_plane) = self.sizes();
-        let mut out = vec![0f32; count * out_plane];
+        let (plane, out_plane) = self.0.sizes();
+        let mut out = zeros(count * out_plane);
         let planes = slice(x, layout)?.chunks_exact(plane);
         for_each(planes.zip(out.chunks_exact_mut(out_plane)), |(x, out)| {
             arch().dispatch(|| self.forward(x, out));
@@ -153,8 +166,8 @@ impl CustomOp1 for Separable {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (plane, out_plane) = self.sizes();
-        let mut dx = vec![0f32; x.elem_count()];
+        let (plane, out_plane) = self.0.sizes();
+        let mut dx = zeros(x.elem_count());
         with_values([&grad.contiguous()?], |[grad]| {
             let planes = grad.chunks_exact(out_plane);
             for_each(planes.zip(dx.chunks_exact_mut(plane)), |(grad, dx)| {

@@ -37,16 +37,16 @@ impl Linear {
         }
     }
 
-    /// The same map, for good: on the processor, where its weights are no variables, they are converted,
-    /// laid out for the kernels, and the tensors let go. No gradient goes through it any more.
+    /// The same map, for good: on the processor, where its weights are no variables, they are laid out for the
+    /// kernels, and the tensors let go. No gradient goes through it any more.
     ///
     /// # Errors
     /// Candle's, for a weight that is no matrix.
-    pub fn packed(self, precision: Precision) -> Result<Self> {
+    pub fn packed(self) -> Result<Self> {
         let Some((weight, bias)) = self.constant() else {
             return Ok(self);
         };
-        let packed = Packed::new(weight, bias, precision)?;
+        let packed = Packed::new(weight, bias, Precision::F32)?;
         Ok(Self {
             weights: Weights::Packed(Arc::new(packed)),
         })

@@ -81,6 +81,11 @@ impl Separable {
         })
     }
 
+    /// The two maps by their weights that are not zero.
+    pub(crate) fn plane(&self) -> &Arc<Plane> {
+        &self.few
+    }
+
     /// H and W.
     pub fn input(&self) -> (usize, usize) {
         (self.rows.dims()[1], self.cols.dims()[1])

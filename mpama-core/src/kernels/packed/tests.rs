@@ -72,8 +72,9 @@ fn scalar<M: Step<Scalar>>(
     let mut out = vec![0.0; x.len() / inputs * outputs];
     let block = Block {
         weights: &Packed::for_width(&flat(weight), None, inputs, precision, 2),
-        x,
-        out: &mut out,
+        first: 0,
+        x: &x.chunks_exact(inputs).collect::<Vec<_>>(),
+        out: out.chunks_exact_mut(outputs).collect(),
         then: Then::QuickGelu,
     };
     block.run::<_, _, 2>(Scalar::new(), step);
