@@ -19,7 +19,7 @@ fn level(height: usize, width: usize, p: usize) -> Separable {
 #[test]
 fn it_equals_the_plain_one() {
     for (batch, (height, across), width, depth, experts) in [
-        (1, (1, 1), 1, 1, 1),
+        (1, (2, 3), 1, 2, 2),
         (2, (3, 5), 12, 7, 2),
         (3, (6, 4), 70, 20, 3),
     ] {
@@ -32,9 +32,10 @@ fn it_equals_the_plain_one() {
         let windows = |level: &Separable| batch * level.plane().sizes().1;
         let all = levels.iter().map(windows).sum();
         let pool = experts + 2;
-        // no window to the last learnable expert, some to the others, the rest to the frozen one
+        // no window to the last learnable expert, some to the others, most to the frozen one
         let open = |n: usize, e: usize| match e {
-            0 => experts == 1 || n % 3 != 2,
+            0 => n % 4 != 3,
+            1 if n % 4 == 3 => true,
             _ => e != experts && (n + e) % 3 == 0,
         };
         let mask: Vec<f32> = (0..all * pool)
@@ -42,7 +43,8 @@ fn it_equals_the_plain_one() {
             .collect();
         let mask = Tensor::from_vec(mask, (all, pool), &Device::Cpu).unwrap();
         let inputs = [
-            numbers(&[all, pool], 1.0, 0.7),
+            // not near 0: where one gate alone is open, its gradient is a rounding error over it
+            (numbers(&[all, pool], 1.0, 0.7).abs().unwrap() + 0.2).unwrap(),
             numbers(&[experts, depth, width], 1.0, 0.9),
         ];
         let fast = |i: &[Tensor]| {
