@@ -252,7 +252,7 @@ fn shares(rows: usize, threads: usize) -> (usize, usize) {
     let blocks = blocks.min(rows / LEAST).max(1);
     let common = (1..=threads)
         .rev()
-        .find(|n| blocks % n == 0 && threads % n == 0);
+        .find(|n| blocks.is_multiple_of(*n) && threads.is_multiple_of(*n));
     (blocks, threads / common.unwrap_or(1))
 }
 
