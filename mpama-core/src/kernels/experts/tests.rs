@@ -36,7 +36,7 @@ fn it_equals_the_plain_one() {
         let open = |n: usize, e: usize| match e {
             0 => n % 4 != 3,
             1 if n % 4 == 3 => true,
-            _ => e != experts && (n + e) % 3 == 0,
+            _ => e != experts && (n + e).is_multiple_of(3),
         };
         let mask: Vec<f32> = (0..all * pool)
             .map(|i| f32::from(u8::from(open(i / pool, i % pool))))
