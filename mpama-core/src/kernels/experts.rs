@@ -170,10 +170,7 @@ impl Toward {
     ) -> (Vec<f32>, Vec<Vec<f32>>) {
         let mut of_gates = vec![0f32; gates.len()];
         let size = self.count * self.depth;
-        let mut of_images: Vec<_> = images
-            .iter()
-            .map(|images| vec![0f32; images.len()])
-            .collect();
+        let mut of_images: Vec<_> = images.iter().map(|images| zeros(images.len())).collect();
         let pictures = self.pictures(frozen, images);
         // one task for each image: its patches lie in windows of all perceptions
         let mut tasks: Vec<(Vec<_>, Vec<&mut [f32]>)> = Vec::new();
