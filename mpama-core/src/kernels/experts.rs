@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use super::outer::Outer;
 use super::packed::{Packed, Then};
 use super::separable::Plane;
-use super::{arch, for_each, slice, with_values, zeros};
+use super::{for_each, slice, with_values, zeros};
 
 mod part;
 
@@ -190,7 +190,7 @@ impl Toward {
         for_each(tasks.into_iter(), |(parts, mut of_images)| {
             let mut scratch = Scratch::new(self.packed.len(), self.depth);
             for (part, of_gates, grad) in parts {
-                arch().dispatch(|| part.backward(grad, of_gates, &mut of_images, &mut scratch));
+                part::backward(&part, grad, of_gates, &mut of_images, &mut scratch);
             }
         });
         (of_gates, of_images)
@@ -254,7 +254,7 @@ impl CustomOp2 for Toward {
             let pictures = self.pictures(frozen, images);
             let parts = self.parts(gates, directions, &pictures);
             for_each(parts.zip(self.split(&mut out, 1)), |(part, out)| {
-                arch().dispatch(|| part.forward(out));
+                part::forward(&part, out);
             });
         })?;
         let count = out.len();

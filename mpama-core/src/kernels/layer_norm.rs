@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::floats::sum;
-use super::{arch, for_each, slice, with_values};
+use super::{for_each, in_registers, slice, with_values};
 
 /// Rows that one thread takes at a time; sums over all rows are made of these.
 const ROWS: usize = 64;
@@ -35,33 +35,6 @@ impl LayerNorm {
         (mean, 1.0 / (variance + self.eps).sqrt())
     }
 
-    /// Gradients of some rows: into `dx`, and added to those of weight and bias.
-    #[inline(always)]
-    fn backward(&self, x: &[f32], weight: &[f32], grad: &[f32], dx: &mut [f32], sums: &mut [f32]) {
-        let width = weight.len();
-        let (dw, db) = sums.split_at_mut(width);
-        let mut scaled = vec![0f32; width];
-        let mut normed = vec![0f32; width];
-        for ((x, grad), dx) in x
-            .chunks_exact(width)
-            .zip(grad.chunks_exact(width))
-            .zip(dx.chunks_exact_mut(width))
-        {
-            let (mean, scale) = self.moments(x);
-            for i in 0..width {
-                normed[i] = (x[i] - mean) * scale;
-                scaled[i] = grad[i] * weight[i];
-                dw[i] += grad[i] * normed[i];
-                db[i] += grad[i];
-            }
-            let along = sum(&scaled, &normed, |g, n| g * n) / width as f32;
-            let mean = sum(&scaled, &scaled, |g, _| g) / width as f32;
-            for i in 0..width {
-                dx[i] = scale * (scaled[i] - mean - normed[i] * along);
-            }
-        }
-    }
-
     /// Gradients of `x`, and those of weight and bias behind each other.
     fn gradients(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Tensor, Vec<f32>)> {
         let width = weight.elem_count();
@@ -75,7 +48,7 @@ impl LayerNorm {
                 .zip(x.chunks(block).zip(grad.chunks(block)))
                 .zip(parts.chunks_mut(2 * width));
             for_each(tasks, |((dx, (x, grad)), sums)| {
-                arch().dispatch(|| self.backward(x, weight, grad, dx, sums));
+                backward(self, [x, weight, grad], dx, sums);
             });
             let mut sums = vec![0f32; 2 * width];
             for part in parts.chunks_exact(2 * width) {
@@ -84,6 +57,52 @@ impl LayerNorm {
             (dx, sums)
         })?;
         Ok((Tensor::from_vec(dx, x.shape(), x.device())?, sums))
+    }
+}
+
+in_registers! {
+    /// Some rows, given `[x, weight, bias]`.
+    fn forward<'a>(op: &'a LayerNorm, inputs: [&'a [f32]; 3], y: &'a mut [f32]) {
+        let [x, weight, bias] = inputs;
+        let width = weight.len();
+        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let (mean, scale) = op.moments(x);
+            for i in 0..width {
+                y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+            }
+        }
+    }
+
+    /// Gradients of some rows, given `[x, weight, grad]`: into `dx`, and added to those of weight and bias.
+    fn backward<'a>(
+        op: &'a LayerNorm,
+        inputs: [&'a [f32]; 3],
+        dx: &'a mut [f32],
+        sums: &'a mut [f32],
+    ) {
+        let [x, weight, grad] = inputs;
+        let width = weight.len();
+        let (dw, db) = sums.split_at_mut(width);
+        let mut scaled = vec![0f32; width];
+        let mut normed = vec![0f32; width];
+        for ((x, grad), dx) in x
+            .chunks_exact(width)
+            .zip(grad.chunks_exact(width))
+            .zip(dx.chunks_exact_mut(width))
+        {
+            let (mean, scale) = op.moments(x);
+            for i in 0..width {
+                normed[i] = (x[i] - mean) * scale;
+                scaled[i] = grad[i] * weight[i];
+                dw[i] += grad[i] * normed[i];
+                db[i] += grad[i];
+            }
+            let along = sum(&scaled, &normed, |g, n| g * n) / width as f32;
+            let mean = sum(&scaled, &scaled, |g, _| g) / width as f32;
+            for i in 0..width {
+                dx[i] = scale * (scaled[i] - mean - normed[i] * along);
+            }
+        }
     }
 }
 
@@ -107,14 +126,7 @@ impl CustomOp3 for LayerNorm {
         let mut y = vec![0f32; x.len()];
         let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
         for_each(blocks, |(y, x)| {
-            arch().dispatch(|| {
-                for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                    let (mean, scale) = self.moments(x);
-                    for i in 0..width {
-                        y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
-                    }
-                }
-            });
+            forward(self, [x, weight, bias], y);
         });
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }

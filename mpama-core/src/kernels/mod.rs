@@ -36,8 +36,8 @@ use rayon::prelude::*;
 
 pub(crate) use floats::{exp, ln};
 pub use peak::{Throughput, throughput};
-pub(crate) use registers::arch;
 pub use registers::{Registers, registers, use_registers};
+pub(crate) use registers::{arch, in_registers};
 
 /// Whether a kernel takes these tensors: all in f32 on the processor.
 pub(crate) fn serves(tensors: &[&Tensor]) -> bool {

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{arch, exp, for_each, slice, with_values};
+use super::{exp, for_each, in_registers, slice, with_values};
 
 /// Elements that one thread takes at a time.
 const BLOCK: usize = 1 << 14;
@@ -21,12 +21,7 @@ pub(crate) fn back(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
             .chunks_mut(BLOCK)
             .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
         for_each(tasks, |(dx, (x, grad))| {
-            arch().dispatch(|| {
-                for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
-                    let s = sigmoid(SLOPE * x);
-                    *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
-                }
-            });
+            backward(x, grad, dx);
         });
         dx
     })?;
@@ -43,6 +38,21 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp((-x).clamp(-80.0, 80.0)))
 }
 
+in_registers! {
+    fn forward<'a>(x: &'a [f32], y: &'a mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = x * sigmoid(SLOPE * x);
+        }
+    }
+
+    fn backward<'a>(x: &'a [f32], grad: &'a [f32], dx: &'a mut [f32]) {
+        for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
+            let s = sigmoid(SLOPE * x);
+            *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
+        }
+    }
+}
+
 impl CustomOp1 for QuickGelu {
     fn name(&self) -> &'static str {
         "quick-gelu"
@@ -52,11 +62,7 @@ impl CustomOp1 for QuickGelu {
         let x = slice(x, layout)?;
         let mut y = vec![0f32; x.len()];
         for_each(y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)), |(y, x)| {
-            arch().dispatch(|| {
-                for (y, x) in y.iter_mut().zip(x) {
-                    *y = x * sigmoid(SLOPE * x);
-                }
-            });
+            forward(x, y);
         });
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }

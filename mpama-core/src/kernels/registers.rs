@@ -22,6 +22,33 @@ pub(crate) fn arch() -> Arch {
     *CHOSEN.get_or_init(Arch::new)
 }
 
+/// Declares functions that run in the registers of [`arch`]: their bodies, and what is always inlined into them, are
+/// compiled for each kind. A closure handed to `pulp` would not do: one that is not small is compiled once, for the
+/// narrow registers that every processor has.
+macro_rules! in_registers {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident<$($life:lifetime),+>(
+        $($arg:ident: $type:ty),+ $(,)?
+    ) $(-> $out:ty)? $body:block)+) => {$(
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name<$($life),+>($($arg: $type),+) $(-> $out)? {
+            struct Work<$($life),+>($($type),+);
+            impl<$($life),+> pulp::NullaryFnOnce for Work<$($life),+> {
+                #[allow(unused_parens)]
+                type Output = ($($out)?);
+
+                #[inline(always)]
+                fn call(self) -> Self::Output {
+                    let Self($($arg),+) = self;
+                    $body
+                }
+            }
+            $crate::kernels::arch().dispatch(Work($($arg),+))
+        }
+    )+};
+}
+pub(crate) use in_registers;
+
 /// Has the kernels use other registers than the widest, for trials and tests: `portable`, `avx2` or `avx512` on x86,
 /// `portable` or `neon` on ARM. Before the first kernel runs, and once: later it changes nothing.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{arch, for_each, slice, with_values, zeros};
+use super::{for_each, in_registers, slice, with_values, zeros};
 
 /// A linear map of one axis, each row with its weights from the first to the last that is not zero.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,20 +80,33 @@ pub(crate) fn of_vectors(x: &Tensor, plane: &Plane) -> Result<Tensor> {
         let planes: Vec<&[f32]> = planes.collect();
         for_each(lines, |(i, out)| {
             let (x, row) = (planes[i / rows.to()], i % rows.to());
-            arch().dispatch(|| {
-                let mut mixed = vec![0f32; line];
-                for (from, weight) in rows.of(row) {
-                    add(&mut mixed, &x[from * line..][..line], weight);
-                }
-                for (col, out) in out.chunks_exact_mut(width).enumerate() {
-                    for (from, weight) in cols.of(col) {
-                        add(out, &mixed[from * width..][..width], weight);
-                    }
-                }
-            });
+            line_of_vectors(plane, x, row, width, out);
         });
     })?;
     Tensor::from_vec(out, (count, rows.to() * cols.to(), width), x.device())
+}
+
+in_registers! {
+    /// Adds one row of the result.
+    fn line_of_vectors<'a>(
+        plane: &'a Plane,
+        x: &'a [f32],
+        row: usize,
+        width: usize,
+        out: &'a mut [f32],
+    ) {
+        let Plane { rows, cols } = plane;
+        let line = cols.from * width;
+        let mut mixed = vec![0f32; line];
+        for (from, weight) in rows.of(row) {
+            add(&mut mixed, &x[from * line..][..line], weight);
+        }
+        for (col, out) in out.chunks_exact_mut(width).enumerate() {
+            for (from, weight) in cols.of(col) {
+                add(out, &mixed[from * width..][..width], weight);
+            }
+        }
+    }
 }
 
 /// `sums += weight · x`.
@@ -106,10 +119,10 @@ pub(super) fn add(sums: &mut [f32], x: &[f32], weight: f32) {
 
 struct Separable(Arc<Plane>);
 
-impl Separable {
-    #[inline(always)]
-    fn forward(&self, x: &[f32], out: &mut [f32]) {
-        let Plane { rows, cols } = &*self.0;
+in_registers! {
+    /// Adds the result of one plane.
+    fn forward<'a>(plane: &'a Plane, x: &'a [f32], out: &'a mut [f32]) {
+        let Plane { rows, cols } = plane;
         let mut wide = vec![0f32; rows.from * cols.to()];
         for (x, wide) in x
             .chunks_exact(cols.from)
@@ -126,9 +139,9 @@ impl Separable {
         }
     }
 
-    #[inline(always)]
-    fn backward(&self, grad: &[f32], dx: &mut [f32]) {
-        let Plane { rows, cols } = &*self.0;
+    /// Adds the gradient of one plane.
+    fn backward<'a>(plane: &'a Plane, grad: &'a [f32], dx: &'a mut [f32]) {
+        let Plane { rows, cols } = plane;
         let mut wide = vec![0f32; rows.from * cols.to()];
         for (row, grad) in grad.chunks_exact(cols.to()).enumerate() {
             for (from, weight) in rows.of(row) {
@@ -159,7 +172,7 @@ impl CustomOp1 for Separable {
         let mut out = zeros(count * out_plane);
         let planes = slice(x, layout)?.chunks_exact(plane);
         for_each(planes.zip(out.chunks_exact_mut(out_plane)), |(x, out)| {
-            arch().dispatch(|| self.forward(x, out));
+            forward(&self.0, x, out);
         });
         let Plane { rows, cols } = &*self.0;
         Ok((CpuStorage::F32(out), (count, rows.to(), cols.to()).into()))
@@ -171,7 +184,7 @@ impl CustomOp1 for Separable {
         with_values([&grad.contiguous()?], |[grad]| {
             let planes = grad.chunks_exact(out_plane);
             for_each(planes.zip(dx.chunks_exact_mut(plane)), |(grad, dx)| {
-                arch().dispatch(|| self.backward(grad, dx));
+                backward(&self.0, grad, dx);
             });
         })?;
         Tensor::from_vec(dx, x.shape(), x.device()).map(Some)

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::config::LossConfig;
-use crate::kernels::{arch, for_each, ln, slice, with_values};
+use crate::kernels::{for_each, in_registers, ln, slice, with_values};
 
 /// Partial sums side by side.
 const LANES: usize = 16;
@@ -146,22 +146,14 @@ impl Segmentation {
         let images = map
             .chunks_exact(self.image)
             .zip(masks.chunks_exact(self.image));
-        let gamma = self.config.focal_gamma as f32;
         for_each(sums.iter_mut().zip(images), |(sums, (map, mask))| {
-            *sums = arch().dispatch(|| {
-                if gamma == 2.0 {
-                    self.sums(map, mask, |miss| miss * miss)
-                } else {
-                    self.sums(map, mask, |miss| power(miss, gamma))
-                }
-            });
+            *sums = sums_of(self, map, mask);
         });
         sums
     }
 
     /// d(weights · losses)/d(map).
     fn gradient(&self, map: &[f32], masks: &[f32], sums: &[Sums], weights: [f32; 3]) -> Vec<f32> {
-        let gamma = self.config.focal_gamma as f32;
         let batch = (map.len() / self.image) as f64;
         let mut out = vec![0f32; map.len()];
         let images = map
@@ -182,14 +174,7 @@ impl Segmentation {
                 ],
                 hinge: self.counts.map(|n| weights[2] / n as f32),
             };
-            arch().dispatch(|| {
-                if gamma == 2.0 {
-                    self.slope(map, mask, &slopes, out, |miss| (2.0 * miss, miss * miss));
-                } else {
-                    let both = |miss| (gamma * power(miss, gamma - 1.0), power(miss, gamma));
-                    self.slope(map, mask, &slopes, out, both);
-                }
-            });
+            slope_of(self, map, mask, &slopes, out);
         });
         out
     }
@@ -216,6 +201,33 @@ impl Segmentation {
             let anomalous = steepness[1] * steep + slopes.dice[1] - below;
             let normal = slopes.dice[0] - steepness[0] * steep + above;
             *out = if m > 0.5 { anomalous } else { normal };
+        }
+    }
+}
+
+in_registers! {
+    fn sums_of<'a>(of: &'a Segmentation, map: &'a [f32], mask: &'a [f32]) -> Sums {
+        let gamma = of.config.focal_gamma as f32;
+        if gamma == 2.0 {
+            of.sums(map, mask, |miss| miss * miss)
+        } else {
+            of.sums(map, mask, |miss| power(miss, gamma))
+        }
+    }
+
+    fn slope_of<'a>(
+        of: &'a Segmentation,
+        map: &'a [f32],
+        mask: &'a [f32],
+        slopes: &'a Slopes,
+        out: &'a mut [f32],
+    ) {
+        let gamma = of.config.focal_gamma as f32;
+        if gamma == 2.0 {
+            of.slope(map, mask, slopes, out, |miss| (2.0 * miss, miss * miss));
+        } else {
+            let both = |miss| (gamma * power(miss, gamma - 1.0), power(miss, gamma));
+            of.slope(map, mask, slopes, out, both);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::mem::take;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::super::{arch, for_each, slice, with_values};
+use super::super::{for_each, in_registers, slice, with_values};
 use super::head::Head;
 use crate::clip::rows::Rows;
 
@@ -130,14 +130,14 @@ impl Causal {
     }
 
     #[inline(always)]
-    fn forward(&self, group: &Group, query: &[f32], [key, value]: [&[f32]; 2], out: &mut [f32]) {
+    fn forward(&self, group: &Group, [query, key, value]: [&[f32]; 3], out: &mut [f32]) {
         let head = self.head(group);
         let mut mixed = vec![0f32; head.queries * head.depth];
         for h in 0..self.heads {
             let mut own = Vec::new();
             self.columns(query, h, &mut own);
             let (key, value) = (self.seen(key, group, h), self.seen(value, group, h));
-            head.forward(&own, &key, &value, &mut mixed);
+            head.forward([&own, &key, &value], &mut mixed);
             self.put(&mixed, h, out);
         }
     }
@@ -235,7 +235,7 @@ impl Causal {
             let of =
                 |rows: &'_ [f32]| rows[start * self.width..][..group.queries * self.width].to_vec();
             let (query, grad) = (of(query), of(grad));
-            arch().dispatch(|| self.backward(group, [&query, &grad, key, value], out));
+            backward(self, group, [&query, &grad, key, value], out);
         });
         for (sums, parts) in [(d_key, of_key), (d_value, of_value)] {
             for part in parts.chunks_exact(shared) {
@@ -255,6 +255,21 @@ struct Gradients<'a> {
     shared_value: &'a mut [f32],
 }
 
+in_registers! {
+    fn forward<'a>(op: &'a Causal, group: &'a Group, inputs: [&'a [f32]; 3], out: &'a mut [f32]) {
+        op.forward(group, inputs, out);
+    }
+
+    fn backward<'a>(
+        op: &'a Causal,
+        group: &'a Group,
+        inputs: [&'a [f32]; 4],
+        out: Gradients<'a>,
+    ) {
+        op.backward(group, inputs, out);
+    }
+}
+
 impl CustomOp3 for Causal {
     fn name(&self) -> &'static str {
         "causal-attention"
@@ -270,12 +285,12 @@ impl CustomOp3 for Causal {
         value_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let query = slice(query, layout)?;
-        let keys = [slice(key, key_layout)?, slice(value, value_layout)?];
+        let (key, value) = (slice(key, key_layout)?, slice(value, value_layout)?);
         let mut out = vec![0f32; query.len()];
         let tasks = self.split(&mut out).into_iter().zip(self.starts());
         for_each(tasks, |(out, (group, start))| {
             let query = &query[start * self.width..][..out.len()];
-            arch().dispatch(|| self.forward(group, query, keys, out));
+            forward(self, group, [query, key, value], out);
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }

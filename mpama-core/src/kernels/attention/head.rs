@@ -66,7 +66,7 @@ impl Head {
 
     /// `softmax(q kᵀ / √d) v` over the keys that are seen.
     #[inline(always)]
-    pub(super) fn forward(&self, query: &[f32], key: &[f32], value: &[f32], out: &mut [f32]) {
+    pub(super) fn forward(&self, [query, key, value]: [&[f32]; 3], out: &mut [f32]) {
         let (stride, wide) = self.strides();
         let weights = self.weights(query, key);
         let mut mixed = vec![0f32; self.queries * wide];

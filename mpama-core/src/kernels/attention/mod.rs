@@ -5,7 +5,7 @@ mod head;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{arch, for_each, slice, with_values};
+use super::{for_each, in_registers, slice, with_values};
 pub(crate) use causal::{causal, causal_back};
 use head::Head;
 
@@ -42,6 +42,21 @@ impl Attention {
     }
 }
 
+in_registers! {
+    fn forward<'a>(head: &'a Head, inputs: [&'a [f32]; 3], out: &'a mut [f32]) {
+        head.forward(inputs, out);
+    }
+
+    fn backward<'a>(
+        head: &'a Head,
+        inputs: [&'a [f32]; 3],
+        grad: &'a [f32],
+        out: [&'a mut [f32]; 3],
+    ) {
+        head.backward(inputs, grad, out);
+    }
+}
+
 impl CustomOp3 for Attention {
     fn name(&self) -> &'static str {
         "attention"
@@ -65,7 +80,7 @@ impl CustomOp3 for Attention {
             .zip(query.chunks_exact(head))
             .zip(key.chunks_exact(other).zip(value.chunks_exact(other)));
         for_each(heads, |((out, query), (key, value))| {
-            arch().dispatch(|| self.0.forward(query, key, value, out));
+            forward(&self.0, [query, key, value], out);
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -92,10 +107,8 @@ impl CustomOp3 for Attention {
             for_each(heads, |(i, ((d_query, d_key), d_value))| {
                 let of = |values, size| &(values as &[f32])[i * size..][..size];
                 let inputs = [of(query, head), of(key, other), of(value, other)];
-                arch().dispatch(|| {
-                    self.0
-                        .backward(inputs, of(grad, head), [d_query, d_key, d_value])
-                });
+                let out = [d_query, d_key, d_value];
+                backward(&self.0, inputs, of(grad, head), out);
             });
             out
         })?;

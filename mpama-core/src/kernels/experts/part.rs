@@ -1,6 +1,7 @@
 //! Windows, made of the images of their patches.
 
 use super::super::floats::sum;
+use super::super::in_registers;
 use super::super::separable::{Plane, add};
 
 /// The windows of one perception in one image.
@@ -61,52 +62,52 @@ impl<'a> Part<'a> {
             1.0 / square.sqrt(),
         )
     }
+}
 
+in_registers! {
     /// How far each window's mixture points into the direction.
-    #[inline(always)]
-    pub(super) fn forward(&self, out: &mut [f32]) {
-        let mut mixed = vec![0f32; self.direction.len()];
-        for ((window, gates), out) in self.windows().enumerate().zip(out) {
+    pub(super) fn forward<'a, 'b>(part: &'a Part<'b>, out: &'a mut [f32]) {
+        let mut mixed = vec![0f32; part.direction.len()];
+        for ((window, gates), out) in part.windows().enumerate().zip(out) {
             mixed.fill(0.0);
-            for (_, gate, images) in self.open(gates) {
-                self.pool(window, images, gate, &mut mixed);
+            for (_, gate, images) in part.open(gates) {
+                part.pool(window, images, gate, &mut mixed);
             }
-            let (along, scale) = self.measure(&mixed);
+            let (along, scale) = part.measure(&mixed);
             *out = along * scale;
         }
     }
 
     /// Writes the gradients of gates and adds those of the learnable experts' images, given that of the result.
-    #[inline(always)]
-    pub(super) fn backward(
-        &self,
-        grad: &[f32],
-        of_gates: &mut [f32],
-        of_images: &mut [&mut [f32]],
-        scratch: &mut Scratch,
+    pub(super) fn backward<'a, 'b>(
+        part: &'a Part<'b>,
+        grad: &'a [f32],
+        of_gates: &'a mut [f32],
+        of_images: &'a mut [&'b mut [f32]],
+        scratch: &'a mut Scratch,
     ) {
-        let depth = self.direction.len();
+        let depth = part.direction.len();
         let Scratch { pooled, mixed } = scratch;
         let pool = of_gates.len() / grad.len();
         let each = grad.iter().zip(of_gates.chunks_exact_mut(pool));
-        for ((window, gates), (grad, of_gates)) in self.windows().enumerate().zip(each) {
+        for ((window, gates), (grad, of_gates)) in part.windows().enumerate().zip(each) {
             mixed.fill(0.0);
-            for (e, gate, images) in self.open(gates) {
+            for (e, gate, images) in part.open(gates) {
                 let pooled = &mut pooled[e * depth..][..depth];
                 pooled.fill(0.0);
-                self.pool(window, images, 1.0, pooled);
+                part.pool(window, images, 1.0, pooled);
                 add(mixed, pooled, gate);
             }
-            let (along, scale) = self.measure(mixed);
+            let (along, scale) = part.measure(mixed);
             let grad = grad * scale;
             let back = along * scale * scale;
-            for (m, d) in mixed.iter_mut().zip(self.direction) {
+            for (m, d) in mixed.iter_mut().zip(part.direction) {
                 *m = grad * (d - back * *m); // the gradient of the mixture
             }
-            for (e, gate, _) in self.open(gates) {
+            for (e, gate, _) in part.open(gates) {
                 of_gates[e] = sum(mixed, &pooled[e * depth..][..depth], |a, b| a * b);
                 if e > 0 {
-                    for (at, share) in self.plane.of(window) {
+                    for (at, share) in part.plane.of(window) {
                         let of_image = &mut of_images[e - 1][at * depth..][..depth];
                         add(of_image, mixed, gate * share);
                     }
