@@ -43,8 +43,8 @@ impl PackedFile {
         precision: Precision,
     ) -> io::Result<Self> {
         let mut key = blake3::Hasher::new();
-        let registers = Packed::registers(precision);
-        key.update(format!("{LAYOUT} {precision} {registers}\n").as_bytes());
+        let (registers, computed) = Packed::registers(precision);
+        key.update(format!("{LAYOUT} {precision} {computed} {registers}\n").as_bytes());
         for file in source.files() {
             let (place, found) = (file.canonicalize()?, fs::metadata(file)?);
             let changed = found.modified()?.duration_since(UNIX_EPOCH);

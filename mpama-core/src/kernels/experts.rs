@@ -127,7 +127,7 @@ impl Toward {
             let (x, out) = rows
                 .filter_map(|(row, reached)| reached.then_some(row))
                 .unzip();
-            packed.add_rows(x, out, Then::Keep);
+            packed.write_rows(x, None, out, Then::Keep);
             images
         };
         self.packed.iter().enumerate().map(image).collect()

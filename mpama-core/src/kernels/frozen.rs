@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::packed::{Packed, Then};
 use super::precision::Precision;
-use super::{slice, zeros};
+use super::slice;
 
 /// A matrix of weights and its transpose, both laid out for the loop that uses them. Backwards only the
 /// gradient of the input is computed, none of the weights.
@@ -54,10 +54,8 @@ impl CustomOp1 for Op {
         if let Some(last) = shape.last_mut() {
             *last = weight.outputs();
         }
-        let shape = Shape::from(shape);
-        let mut out = zeros(shape.elem_count());
-        weight.add(slice(x, layout)?, &mut out, Then::Keep);
-        Ok((CpuStorage::F32(out), shape))
+        let out = weight.product(slice(x, layout)?, None, Then::Keep);
+        Ok((CpuStorage::F32(out), Shape::from(shape)))
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {

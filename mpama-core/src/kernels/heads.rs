@@ -11,10 +11,10 @@ use super::aligned::Aligned;
 use super::convert;
 use super::floats::exp_lanes;
 use super::precision::Precision;
-use super::step::{Step, Work, dispatch};
+use super::step::{Step, Work, computed, dispatch};
 use super::strips::Strips;
 use super::tile::{self, ROWS, product, rows, rows_mut};
-use super::{for_each, with_values};
+use super::{for_each, in_registers, with_values, zeros};
 
 /// Keys whose values are weighed at a time: their scores stay in the first-level cache.
 const KEYS: usize = 120;
@@ -33,11 +33,11 @@ pub(crate) fn attend(
     heads: usize,
     precision: Precision,
 ) -> Result<Tensor> {
-    let precision = precision.of_scores();
+    let precision = computed(precision.of_scores());
     let (batch, queries, width) = query.dims3()?;
     let keys = key.dim(1)?;
     let (query, key, value) = (query.contiguous()?, key.contiguous()?, value.contiguous()?);
-    let mut out = vec![0.0; batch * queries * width];
+    let mut out = zeros(batch * queries * width);
     with_values([&query, &key, &value], |[query, key, value]| {
         let depth = width / heads;
         let image = keys * width;
@@ -50,7 +50,7 @@ pub(crate) fn attend(
                 width,
                 left: head * depth,
             };
-            *packed = Head::new(columns(key), columns(value), depth, precision);
+            *packed = laid_out(columns(key), columns(value), depth, precision);
         });
         let each = query.chunks_exact(queries * width);
         let each = each.zip(out.chunks_exact_mut(queries * width));
@@ -93,29 +93,40 @@ struct Head {
     values: Vec<Strips>,
 }
 
-impl Head {
-    fn new(key: Columns, value: Columns, depth: usize, precision: Precision) -> Self {
+in_registers! {
+    /// Lays out one head.
+    fn laid_out<'a>(
+        key: Columns<'a>,
+        value: Columns<'a>,
+        depth: usize,
+        precision: Precision,
+    ) -> Head {
         let count = key.rows.len() / key.width;
         let mut keys = Strips::default();
-        let rows = key.rows.chunks_exact(key.width);
-        let rows = rows.map(|row| &row[key.left..][..depth]);
-        keys.fill(rows, (count, depth), precision);
-        let values = value.rows.chunks(KEYS * value.width).map(|rows| {
-            let column = |d| {
-                let column = rows[value.left + d..].iter().step_by(value.width);
-                column.copied().collect::<Vec<f32>>()
-            };
-            let mut columns = Strips::default();
-            let keys = rows.len() / value.width;
-            columns.fill((0..depth).map(column), (depth, keys), precision);
-            columns
-        });
-        Self {
+        keys.resize(count, depth, precision);
+        for (k, row) in key.rows.chunks_exact(key.width).enumerate() {
+            keys.put(k, &row[key.left..][..depth], precision);
+        }
+        let mut values = vec![Strips::default(); count.div_ceil(KEYS)];
+        let mut turned = vec![0.0; depth * KEYS];
+        for (strips, rows) in values.iter_mut().zip(value.rows.chunks(KEYS * value.width)) {
+            let here = rows.len() / value.width;
+            for (k, row) in rows.chunks_exact(value.width).enumerate() {
+                for (d, x) in row[value.left..][..depth].iter().enumerate() {
+                    turned[d * KEYS + k] = *x;
+                }
+            }
+            strips.resize(depth, here, precision);
+            for (d, column) in turned.chunks_exact(KEYS).enumerate() {
+                strips.put(d, &column[..here], precision);
+            }
+        }
+        Head {
             precision,
             count,
             depth,
             keys,
-            values: values.collect(),
+            values,
         }
     }
 }

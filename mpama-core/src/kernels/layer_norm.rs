@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::floats::sum;
-use super::{for_each, in_registers, slice, with_values};
+use super::{for_each, in_registers, slice, with_values, zeros};
 
 /// Rows that one thread takes at a time; sums over all rows are made of these.
 const ROWS: usize = 64;
@@ -40,7 +40,7 @@ impl LayerNorm {
         let width = weight.elem_count();
         let grad = grad.contiguous()?;
         let (dx, sums) = with_values([x, weight, &grad], |[x, weight, grad]| {
-            let mut dx = vec![0f32; x.len()];
+            let mut dx = zeros(x.len());
             let block = ROWS * width;
             let mut parts = vec![0f32; 2 * width * x.len().div_ceil(block)];
             let tasks = dx
@@ -123,7 +123,7 @@ impl CustomOp3 for LayerNorm {
         let x = slice(x, layout)?;
         let (weight, bias) = (slice(weight, weight_layout)?, slice(bias, bias_layout)?);
         let width = weight.len();
-        let mut y = vec![0f32; x.len()];
+        let mut y = zeros(x.len());
         let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
         for_each(blocks, |(y, x)| {
             forward(self, [x, weight, bias], y);

@@ -48,11 +48,14 @@ impl Work for Adding<'_> {
         let mut panel = Aligned::zeros(across * INNER);
         for chosen in outer.chosen.chunks(INNER) {
             let inner = chosen.len();
-            for (k, n) in chosen.iter().enumerate() {
-                let left = &outer.left[n * depth + outer.top..][..rows];
-                for (s, left) in left.chunks(ROWS).enumerate() {
-                    let strip = &mut strips[(s * inner + k) * ROWS..][..left.len()];
-                    strip.copy_from_slice(left);
+            let by_strip = strips.chunks_exact_mut(ROWS * inner);
+            for (from, strip) in (0..rows).step_by(ROWS).zip(by_strip) {
+                let here = ROWS.min(rows - from);
+                for (k, n) in chosen.iter().enumerate() {
+                    let left = &outer.left[n * depth + outer.top + from..][..here];
+                    for (row, left) in strip.chunks_exact_mut(inner).zip(left) {
+                        row[k] = *left;
+                    }
                 }
             }
             for from in (0..width).step_by(across) {

@@ -1,5 +1,6 @@
 //! Affine maps whose weights do not learn, converted and laid out once for the loop that uses them.
 
+use std::cell::Cell;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::aligned::Aligned;
 use super::convert;
 use super::floats::exp_lanes;
 use super::precision::Precision;
-use super::step::{Step, Work, dispatch};
+use super::step::{Step, Work, computed, dispatch};
 use super::strips::Strips;
 use super::tile::{self, ROWS, product, rows, rows_mut};
 use super::{for_each, with_values, zeros};
@@ -30,6 +31,21 @@ const GROUP: usize = 1024;
 
 /// Steps of weights that are laid out at a time, so that what is written stays in the first-level cache.
 const SOME: usize = 16;
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+/// What a block is computed in, as large as the second-level cache, in memory that serves for the next.
+#[derive(Default)]
+struct Scratch {
+    /// Tokens, by parts of the inputs.
+    group: Vec<Strips>,
+    /// Sums of a panel, `[rows, across]`.
+    sums: Aligned,
+    /// A part of a panel of bf16 as f32, `[inputs, across]`.
+    widened: Aligned,
+}
 
 /// A matrix of weights and a bias.
 #[derive(Debug)]
@@ -108,7 +124,8 @@ impl Packed {
     ) -> Self {
         let outputs = weight.len() / inputs;
         let wide = outputs.next_multiple_of(across);
-        let (steps, part) = (inputs.div_ceil(precision.per_step()), precision.part());
+        let steps = inputs.div_ceil(precision.per_step());
+        let part = computed(precision).part();
         let parts = inputs.div_ceil(part);
         let mut panels = Aligned::zeros(wide * steps);
         let mut scales = vec![0.0; wide * parts * 2];
@@ -150,9 +167,9 @@ impl Packed {
         }
     }
 
-    /// Columns that weights of this kind are laid out in on this machine.
-    pub(crate) fn registers(precision: Precision) -> usize {
-        tile::width(precision)
+    /// Columns that weights of this kind are laid out in on this machine, and what they are computed in.
+    pub(crate) fn registers(precision: Precision) -> (usize, Precision) {
+        (tile::width(precision), computed(precision))
     }
 
     /// One of so many outputs and inputs, laid out by this machine earlier; `None` if it cannot be.
@@ -165,7 +182,7 @@ impl Packed {
         let wide = outputs.next_multiple_of(across);
         let (steps, scales) = (
             inputs.div_ceil(precision.per_step()),
-            inputs.div_ceil(precision.part()) * 2,
+            inputs.div_ceil(computed(precision).part()) * 2,
         );
         let Parts {
             panels,
@@ -211,38 +228,51 @@ impl Packed {
         if let Some(last) = shape.last_mut() {
             *last = self.outputs;
         }
-        let count = shape.iter().product();
-        let mut out = match onto {
-            Some(onto) => with_values([&onto.contiguous()?], |[onto]| onto.to_vec())?,
-            None => zeros(count),
-        };
-        with_values([&x.contiguous()?], |[x]| self.add(x, &mut out, then))?;
+        let x = x.contiguous()?;
+        let out = match onto {
+            Some(onto) => with_values([&x, &onto.contiguous()?], |[x, onto]| {
+                self.product(x, Some(onto), then)
+            }),
+            None => with_values([&x], |[x]| self.product(x, None, then)),
+        }?;
         Tensor::from_vec(out, shape, x.device())
     }
 
-    /// `out ← then(out + x Wᵀ + b)`.
-    pub(super) fn add(&self, x: &[f32], out: &mut [f32], then: Then) {
-        let out = out.chunks_exact_mut(self.outputs).collect();
-        self.add_rows(x.chunks_exact(self.inputs).collect(), out, then);
+    /// `then(onto + x Wᵀ + b)`, without `onto` if there is none.
+    pub(super) fn product(&self, x: &[f32], onto: Option<&[f32]>, then: Then) -> Vec<f32> {
+        let mut out = zeros(x.len() / self.inputs * self.outputs);
+        let rows = out.chunks_exact_mut(self.outputs).collect();
+        let onto = onto.map(|onto| onto.chunks_exact(self.outputs).collect());
+        self.write_rows(x.chunks_exact(self.inputs).collect(), onto, rows, then);
+        out
     }
 
-    /// The same of rows wherever they lie.
-    pub(super) fn add_rows(&self, x: Vec<&[f32]>, out: Vec<&mut [f32]>, then: Then) {
+    /// Writes the same to rows wherever they lie.
+    pub(super) fn write_rows(
+        &self,
+        x: Vec<&[f32]>,
+        onto: Option<Vec<&[f32]>>,
+        out: Vec<&mut [f32]>,
+        then: Then,
+    ) {
         let (blocks, parts) = shares(x.len(), rayon::current_num_threads());
         let block = x.len().div_ceil(blocks).next_multiple_of(ROWS).max(ROWS);
         let part = (self.bias.len() / self.across).div_ceil(parts);
         let mut out = out.into_iter();
-        let tasks = x.chunks(block).flat_map(|x| {
+        let tasks = x.chunks(block).enumerate().flat_map(|(b, x)| {
             let columns = columns(out.by_ref().take(x.len()), part * self.across);
+            let onto = onto.as_ref().map(|onto| &onto[b * block..][..x.len()]);
             columns.into_iter().enumerate().map(move |(p, out)| Block {
                 weights: self,
+                computed: computed(self.precision),
                 first: p * part,
                 x,
+                onto,
                 out,
                 then,
             })
         });
-        for_each(tasks, |block| dispatch(self.precision, block));
+        for_each(tasks, |block| dispatch(block.computed, block));
     }
 }
 
@@ -271,9 +301,12 @@ fn columns<'a>(rows: impl Iterator<Item = &'a mut [f32]>, some: usize) -> Vec<Ve
 /// Some rows and columns of the product.
 struct Block<'a> {
     weights: &'a Packed,
+    computed: Precision,
     /// The first panel.
     first: usize,
     x: &'a [&'a [f32]],
+    /// All columns of each row.
+    onto: Option<&'a [&'a [f32]]>,
     /// Its columns of each row.
     out: Vec<&'a mut [f32]>,
     then: Then,
@@ -285,7 +318,7 @@ impl Work for Block<'_> {
     #[inline(always)]
     fn run<S: Simd, M: Step<S>, const V: usize>(mut self, simd: S, step: M) {
         let Packed {
-            precision,
+            precision: kept,
             panels,
             scales,
             bias,
@@ -293,37 +326,67 @@ impl Work for Block<'_> {
             across,
             ..
         } = self.weights;
-        let (inputs, across) = (*inputs, *across);
+        let (inputs, across, computed) = (*inputs, *across, self.computed);
         assert_eq!(
             across,
             V * S::F32_LANES,
             "weights are packed for other registers"
         );
-        let (per_step, part) = (precision.per_step(), precision.part());
+        let (per_step, part) = (kept.per_step(), computed.part());
         let (steps, parts) = (inputs.div_ceil(per_step), inputs.div_ceil(part));
         let rows_here = self.out.len();
         let columns_here = self.out.first().map_or(0, |row| row.len());
-        let mut group = vec![Strips::default(); (GROUP * per_step / part).min(parts)];
-        let mut sums = Aligned::zeros(rows_here.next_multiple_of(ROWS) * across);
+        let mut scratch = SCRATCH.take();
+        let Scratch {
+            group,
+            sums,
+            widened,
+        } = &mut scratch;
+        group.resize(
+            (GROUP * computed.per_step() / part).min(parts),
+            Strips::default(),
+        );
+        sums.resize(rows_here.next_multiple_of(ROWS) * across);
         for first in (0..parts).step_by(group.len()) {
             let here = group.len().min(parts - first);
+            let inputs_of = |p: usize| (p * part, inputs.min((p + 1) * part));
             for (p, strips) in (first..).zip(&mut group[..here]) {
-                let (left, right) = (p * part, inputs.min((p + 1) * part));
-                let x = self.x.iter().map(|row| &row[left..right]);
-                strips.fill(x, (rows_here, right - left), *precision);
+                let (from, to) = inputs_of(p);
+                strips.resize(rows_here, to - from, computed);
+            }
+            for (r, row) in self.x.iter().enumerate() {
+                for (p, strips) in (first..).zip(&mut group[..here]) {
+                    let (from, to) = inputs_of(p);
+                    strips.put(r, &row[from..to], computed);
+                }
             }
             let scales = scales.chunks_exact(across * 2 * parts);
             let panels = panels.chunks_exact(across * steps).zip(scales);
             let panels = panels.zip(bias.chunks_exact(across)).skip(self.first);
             for (left, ((panel, scales), bias)) in (0..columns_here).step_by(across).zip(panels) {
                 let wide = across.min(columns_here - left);
-                let values: &mut [f32] = cast_slice_mut(&mut sums);
-                for (to, out) in values.chunks_exact_mut(across).zip(&self.out) {
-                    to[..wide].copy_from_slice(&out[left..][..wide]);
+                let tiles: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(sums));
+                match self.onto {
+                    _ if first > 0 => {
+                        for (tile, out) in tiles.iter_mut().zip(&self.out) {
+                            load(simd, &out[left..][..wide], tile);
+                        }
+                    }
+                    Some(onto) => {
+                        let left = self.first * across + left;
+                        for (tile, onto) in tiles.iter_mut().zip(onto) {
+                            load(simd, &onto[left..][..wide], tile);
+                        }
+                    }
+                    None => tiles.fill([simd.splat_f32s(0.0); V]),
                 }
-                let tiles: &mut [[S::f32s; V]] = rows_mut(simd, values);
                 for (p, strips) in (first..).zip(&group[..here]) {
-                    let b = &panel[p * part / per_step * across..];
+                    let mut b = &panel[p * part / per_step * across..];
+                    if per_step > computed.per_step() {
+                        let all = b.len().min(part / per_step * across);
+                        widen::<S, V>(simd, &b[..all], widened);
+                        b = widened;
+                    }
                     let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
                     for ((a, worth), tile) in strips.iter().zip(tiles.chunks_exact_mut(ROWS)) {
                         let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
@@ -345,22 +408,54 @@ impl Work for Block<'_> {
                         }
                     }
                 }
-                if first + here == parts {
-                    let bias: &[S::f32s; V] = &rows(simd, bias)[0];
-                    for row in &mut *tiles {
+                let last = first + here == parts;
+                let bias: &[S::f32s; V] = &rows(simd, bias)[0];
+                for (tile, out) in tiles.iter_mut().zip(&mut self.out) {
+                    if last {
                         for v in 0..V {
-                            row[v] = simd.add_f32s(row[v], bias[v]);
+                            tile[v] = simd.add_f32s(tile[v], bias[v]);
                             if self.then == Then::QuickGelu {
-                                row[v] = quick_gelu(simd, row[v]);
+                                tile[v] = quick_gelu(simd, tile[v]);
                             }
                         }
                     }
-                }
-                let values: &[f32] = cast_slice(&sums);
-                for (out, from) in self.out.iter_mut().zip(values.chunks_exact(across)) {
-                    out[left..][..wide].copy_from_slice(&from[..wide]);
+                    store(simd, tile, &mut out[left..][..wide]);
                 }
             }
+        }
+        SCRATCH.set(scratch);
+    }
+}
+
+/// As many floats as there are, or as the row of a tile holds.
+#[inline(always)]
+fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S::f32s; V]) {
+    match rows(simd, from) {
+        [whole] => *row = *whole,
+        _ => cast_slice_mut::<S::f32s, f32>(row)[..from.len()].copy_from_slice(from),
+    }
+}
+
+/// The other way round.
+#[inline(always)]
+fn store<S: Simd, const V: usize>(simd: S, row: &[S::f32s; V], to: &mut [f32]) {
+    match rows_mut(simd, to) {
+        [whole] => *whole = *row,
+        _ => to.copy_from_slice(&cast_slice::<S::f32s, f32>(row)[..to.len()]),
+    }
+}
+
+/// Steps of two bf16 `[steps, V registers]` as twice as many of one f32.
+#[inline(always)]
+fn widen<S: Simd, const V: usize>(simd: S, steps: &[u32], floats: &mut Aligned) {
+    floats.resize(2 * steps.len());
+    let pairs: &mut [[S::u32s; V]] = S::as_mut_simd_u32s(floats).0.as_chunks_mut().0;
+    let steps: &[[S::u32s; V]] = S::as_simd_u32s(steps).0.as_chunks().0;
+    let (high, up) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
+    for (step, pair) in steps.iter().zip(pairs.as_chunks_mut::<2>().0) {
+        for v in 0..V {
+            pair[0][v] = simd.wrapping_dyn_shl_u32s(step[v], up);
+            pair[1][v] = simd.and_u32s(step[v], high);
         }
     }
 }

@@ -12,7 +12,8 @@ pub enum Precision {
     /// 32-bit floats: the reference.
     #[default]
     F32,
-    /// 16-bit floats with 8 bits of precision, summed in f32.
+    /// Weights in 16-bit floats with 8 bits of precision. Tokens too, where the processor is fast at that; elsewhere
+    /// they stay in f32.
     Bf16,
     /// 16-bit whole numbers with a scale for every token, every output and every 256 inputs; sums are exact.
     /// Twice as many at a time as of f32, and some seven times as exact as bf16.

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{exp, for_each, in_registers, slice, with_values};
+use super::{exp, for_each, in_registers, slice, with_values, zeros};
 
 /// Elements that one thread takes at a time.
 const BLOCK: usize = 1 << 14;
@@ -16,7 +16,7 @@ pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
 pub(crate) fn back(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let grad = grad.contiguous()?;
     let dx = with_values([x, &grad], |[x, grad]| {
-        let mut dx = vec![0f32; x.len()];
+        let mut dx = zeros(x.len());
         let tasks = dx
             .chunks_mut(BLOCK)
             .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
@@ -60,7 +60,7 @@ impl CustomOp1 for QuickGelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, layout)?;
-        let mut y = vec![0f32; x.len()];
+        let mut y = zeros(x.len());
         for_each(y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)), |(y, x)| {
             forward(x, y);
         });

@@ -43,7 +43,8 @@ pub(super) trait Work {
     fn run<S: Simd, M: Step<S>, const VECTORS: usize>(self, simd: S, step: M) -> Self::Output;
 }
 
-/// Does `work` in the registers and with the instructions that this machine has for numbers of this kind.
+/// Does `work` in the registers and with the instructions that this machine has for numbers of this kind, one that
+/// is [`computed`].
 pub(super) fn dispatch<W: Work>(precision: Precision, work: W) -> W::Output {
     match precision {
         Precision::F32 => arch().dispatch(Floats(work)),
@@ -65,9 +66,8 @@ impl<S: Simd, M: Step<S>, W: Work, const V: usize> NullaryFnOnce for Run<S, M, W
     }
 }
 
-/// Floats of either size, by the arithmetic that every machine has.
+/// Floats, by the arithmetic that every machine has.
 struct Floats<W>(W);
-struct Halved<W>(W);
 
 impl<W: Work> WithSimd for Floats<W> {
     type Output = W::Output;
@@ -78,18 +78,6 @@ impl<W: Work> WithSimd for Floats<W> {
         match S::REGISTER_COUNT {
             32.. => self.0.run::<S, Single, 4>(simd, Single),
             _ => self.0.run::<S, Single, 2>(simd, Single),
-        }
-    }
-}
-
-impl<W: Work> WithSimd for Halved<W> {
-    type Output = W::Output;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> W::Output {
-        match S::REGISTER_COUNT {
-            32.. => self.0.run::<S, Halves, 4>(simd, Halves),
-            _ => self.0.run::<S, Halves, 2>(simd, Halves),
         }
     }
 }
@@ -121,17 +109,37 @@ mod tokens {
     }
 }
 
-/// bf16: by the instruction for it, where it is worth using. Intel's cores without AMX take twice as long over
-/// it as over the same products in f32 (measured: 82 and 168 GFLOP/s on one such core).
+/// The instruction for bf16, where it is there and worth using. Intel's cores without AMX take twice as long over it
+/// as over the same products in f32 (measured: 82 and 168 GFLOP/s on one such core).
+#[cfg(target_arch = "x86_64")]
+fn of_halves() -> Option<(V4, tokens::Bf16)> {
+    match (arch(), tokens::Bf16::try_new()) {
+        (Arch::V4(simd), Some(token)) if !is_intel() => Some((simd, token)),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn of_halves() -> Option<()> {
+    None
+}
+
+/// What products with weights that are kept in `precision` are computed in on this machine: bf16 in f32 where there
+/// is no instruction for it.
+pub(super) fn computed(precision: Precision) -> Precision {
+    match precision {
+        Precision::Bf16 if of_halves().is_none() => Precision::F32,
+        as_kept => as_kept,
+    }
+}
+
+/// bf16, which is [`computed`] where there is the instruction.
 fn halves<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
-    if let Arch::V4(simd) = arch()
-        && let Some(token) = tokens::Bf16::try_new()
-        && !is_intel()
-    {
+    if let Some((simd, token)) = of_halves() {
         return token.vectorize(Run::<_, _, _, 4>(simd, DotHalves(token.bf16), work));
     }
-    arch().dispatch(Halved(work))
+    unreachable!("products of bf16 without the instruction")
 }
 
 fn shorts<W: Work>(work: W) -> W::Output {
@@ -188,35 +196,6 @@ impl<S: Simd> Step<S> for Single {
     fn meet(self, simd: S, a: S::u32s, b: S::u32s, sums: S::f32s) -> S::f32s {
         let (a, b) = (simd.transmute_f32s_u32s(a), simd.transmute_f32s_u32s(b));
         simd.mul_add_e_f32s(a, b, sums)
-    }
-
-    #[inline(always)]
-    fn floats(self, _: S, sums: S::f32s) -> S::f32s {
-        sums
-    }
-}
-
-/// Two bf16, multiplied as f32.
-#[derive(Clone, Copy)]
-pub(super) struct Halves;
-
-impl<S: Simd> Step<S> for Halves {
-    type Sums = S::f32s;
-
-    #[inline(always)]
-    fn zero(self, simd: S) -> S::f32s {
-        simd.splat_f32s(0.0)
-    }
-
-    #[inline(always)]
-    fn meet(self, simd: S, a: S::u32s, b: S::u32s, sums: S::f32s) -> S::f32s {
-        let (high, up) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
-        let first = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(a, up));
-        let second = simd.transmute_f32s_u32s(simd.and_u32s(a, high));
-        let of_b = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(b, up));
-        let sums = simd.mul_add_e_f32s(first, of_b, sums);
-        let of_b = simd.transmute_f32s_u32s(simd.and_u32s(b, high));
-        simd.mul_add_e_f32s(second, of_b, sums)
     }
 
     #[inline(always)]

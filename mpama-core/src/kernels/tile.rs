@@ -7,12 +7,12 @@
 use pulp::Simd;
 
 use super::precision::Precision;
-use super::step::{Step, Work, dispatch};
+use super::step::{Step, Work, computed, dispatch};
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 6;
 
-/// Columns of a tile in the registers of this machine.
+/// Columns of a tile in the registers of this machine, for numbers that are kept in `precision`.
 pub(super) fn width(precision: Precision) -> usize {
     struct Width;
     impl Work for Width {
@@ -22,11 +22,11 @@ pub(super) fn width(precision: Precision) -> usize {
             V * S::F32_LANES
         }
     }
-    dispatch(precision, Width)
+    dispatch(computed(precision), Width)
 }
 
-/// `a b` for `a` `[ROWS, inner]` column by column and `b` `[inner, across]` row by row, in steps. The order of
-/// each sum is that of `inner`.
+/// `a b` for `a` `[ROWS, inner]` and `b` `[inner, across]`, in steps, both row by row. The order of each sum is that
+/// of `inner`.
 #[inline(always)]
 pub(super) fn product<S: Simd, M: Step<S>, const V: usize>(
     simd: S,
@@ -35,12 +35,16 @@ pub(super) fn product<S: Simd, M: Step<S>, const V: usize>(
     b: &[u32],
 ) -> [[M::Sums; V]; ROWS] {
     let mut sums = [[step.zero(simd); V]; ROWS];
-    let (a, _) = a.as_chunks::<ROWS>();
-    let (b, _) = S::as_simd_u32s(b).0.as_chunks::<V>();
-    for (a, b) in a.iter().zip(b) {
-        for (sums, a) in sums.iter_mut().zip(a) {
-            let a = simd.splat_u32s(*a);
-            for (sum, b) in sums.iter_mut().zip(b) {
+    let inner = a.len() / ROWS;
+    let mut rows = [a; ROWS];
+    for r in 0..ROWS {
+        rows[r] = &a[r * inner..][..inner];
+    }
+    let b = &S::as_simd_u32s(b).0.as_chunks::<V>().0[..inner];
+    for k in 0..inner {
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            let a = simd.splat_u32s(row[k]);
+            for (sum, b) in sums.iter_mut().zip(&b[k]) {
                 *sum = step.meet(simd, a, *b, *sum);
             }
         }
