@@ -1,15 +1,18 @@
 //! Sums of outer products: the gradient of weights.
 
 use pulp::Simd;
-use pulp::bytemuck::cast_slice;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 use super::aligned::Aligned;
 use super::precision::Precision;
 use super::step::{Step, Work, dispatch};
-use super::tile::{ROWS, product};
+use super::tile::{ROWS, load, product, rows_mut, store};
 
 /// Rows of the operands that are summed at a time: what is laid out of them stays in the caches.
 const INNER: usize = 128;
+
+/// Rows of the operands that are laid out at a time, so that the sums are read and written once for many.
+const GROUP: usize = 8 * INNER;
 
 /// Some rows of `Σ_n left[n] ⊗ right[n]`, a matrix `[D, W]`, over chosen rows `n` of the operands.
 pub(super) struct Outer<'a> {
@@ -30,6 +33,22 @@ impl Outer<'_> {
     pub(super) fn add_to(self, out: &mut [f32]) {
         dispatch(Precision::F32, Adding(self, out));
     }
+
+    /// Lays out columns of the left operand as strips.
+    #[inline(always)]
+    fn turn(&self, chosen: &[usize], rows: usize, strips: &mut [f32]) {
+        let inner = chosen.len();
+        let strips = strips.chunks_exact_mut(ROWS * inner);
+        for (from, strip) in (0..rows).step_by(ROWS).zip(strips) {
+            let here = ROWS.min(rows - from);
+            for (k, n) in chosen.iter().enumerate() {
+                let left = &self.left[n * self.widths.0 + self.top + from..][..here];
+                for (row, left) in strip.chunks_exact_mut(inner).zip(left) {
+                    row[k] = *left;
+                }
+            }
+        }
+    }
 }
 
 struct Adding<'a>(Outer<'a>, &'a mut [f32]);
@@ -40,40 +59,45 @@ impl Work for Adding<'_> {
     #[inline(always)]
     fn run<S: Simd, M: Step<S>, const V: usize>(self, simd: S, step: M) {
         let Self(outer, out) = self;
-        let (depth, width) = outer.widths;
+        let (_, width) = outer.widths;
         let across = V * S::F32_LANES;
         let rows = out.len() / width;
         let strip_rows = rows.next_multiple_of(ROWS);
-        let mut strips = vec![0f32; strip_rows * INNER];
+        let mut strips = vec![0f32; strip_rows * GROUP];
         let mut panel = Aligned::zeros(across * INNER);
-        for chosen in outer.chosen.chunks(INNER) {
-            let inner = chosen.len();
-            let by_strip = strips.chunks_exact_mut(ROWS * inner);
-            for (from, strip) in (0..rows).step_by(ROWS).zip(by_strip) {
-                let here = ROWS.min(rows - from);
-                for (k, n) in chosen.iter().enumerate() {
-                    let left = &outer.left[n * depth + outer.top + from..][..here];
-                    for (row, left) in strip.chunks_exact_mut(inner).zip(left) {
-                        row[k] = *left;
-                    }
-                }
+        let mut sums = Aligned::zeros(strip_rows * across);
+        for chosen in outer.chosen.chunks(GROUP) {
+            for (chosen, strips) in chosen
+                .chunks(INNER)
+                .zip(strips.chunks_mut(strip_rows * INNER))
+            {
+                outer.turn(chosen, rows, strips);
             }
             for from in (0..width).step_by(across) {
                 let wide = across.min(width - from);
-                for (n, panel) in chosen.iter().zip(panel.chunks_exact_mut(across)) {
-                    panel[..wide]
-                        .copy_from_slice(cast_slice(&outer.right[n * width + from..][..wide]));
+                let tiles: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(&mut sums));
+                for (tile, out) in tiles.iter_mut().zip(out.chunks_exact(width)) {
+                    load(simd, &out[from..][..wide], tile);
                 }
-                let panel = &panel[..inner * across];
-                let each = strips.chunks_exact(ROWS * inner);
-                for (strip, out) in each.zip(out.chunks_mut(ROWS * width)) {
-                    let sums = product::<S, M, V>(simd, step, cast_slice(strip), panel);
-                    for (sums, out) in sums.iter().zip(out.chunks_exact_mut(width)) {
-                        let sums = sums.map(|sums| step.floats(simd, sums));
-                        let sums: &[f32] = cast_slice(&sums);
-                        let out = &mut out[from..][..wide];
-                        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+                for (chosen, strips) in chosen.chunks(INNER).zip(strips.chunks(strip_rows * INNER))
+                {
+                    let right: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(&mut panel));
+                    for (n, right) in chosen.iter().zip(right) {
+                        load(simd, &outer.right[n * width + from..][..wide], right);
                     }
+                    let strips = strips.chunks_exact(ROWS * chosen.len());
+                    for (strip, tile) in strips.zip(tiles.chunks_exact_mut(ROWS)) {
+                        let sums = product::<S, M, V>(simd, step, cast_slice(strip), &panel);
+                        for r in 0..ROWS {
+                            for v in 0..V {
+                                let sum = step.floats(simd, sums[r][v]);
+                                tile[r][v] = simd.add_f32s(tile[r][v], sum);
+                            }
+                        }
+                    }
+                }
+                for (tile, out) in tiles.iter().zip(out.chunks_exact_mut(width)) {
+                    store(simd, tile, &mut out[from..][..wide]);
                 }
             }
         }

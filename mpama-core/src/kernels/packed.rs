@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use memmap2::Mmap;
 use pulp::Simd;
-use pulp::bytemuck::{cast_slice, cast_slice_mut, try_cast_slice};
+use pulp::bytemuck::{cast_slice_mut, try_cast_slice};
 
 use super::aligned::Aligned;
 use super::convert;
@@ -15,7 +15,7 @@ use super::floats::exp_lanes;
 use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch};
 use super::strips::Strips;
-use super::tile::{self, ROWS, product, rows, rows_mut};
+use super::tile::{self, ROWS, load, product, rows, rows_mut, store};
 use super::{for_each, with_values, zeros};
 
 /// Rows that one thread takes at a time, at most: every panel of weights is read once for them.
@@ -424,24 +424,6 @@ impl Work for Block<'_> {
             }
         }
         SCRATCH.set(scratch);
-    }
-}
-
-/// As many floats as there are, or as the row of a tile holds.
-#[inline(always)]
-fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S::f32s; V]) {
-    match rows(simd, from) {
-        [whole] => *row = *whole,
-        _ => cast_slice_mut::<S::f32s, f32>(row)[..from.len()].copy_from_slice(from),
-    }
-}
-
-/// The other way round.
-#[inline(always)]
-fn store<S: Simd, const V: usize>(simd: S, row: &[S::f32s; V], to: &mut [f32]) {
-    match rows_mut(simd, to) {
-        [whole] => *whole = *row,
-        _ => to.copy_from_slice(&cast_slice::<S::f32s, f32>(row)[..to.len()]),
     }
 }
 

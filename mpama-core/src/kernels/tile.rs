@@ -5,6 +5,7 @@
 //! independent chains of additions keep two multipliers busy.
 
 use pulp::Simd;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch};
@@ -62,4 +63,22 @@ pub(super) fn rows<S: Simd, const V: usize>(_: S, values: &[f32]) -> &[[S::f32s;
 #[inline(always)]
 pub(super) fn rows_mut<S: Simd, const V: usize>(_: S, values: &mut [f32]) -> &mut [[S::f32s; V]] {
     S::as_mut_simd_f32s(values).0.as_chunks_mut().0
+}
+
+/// As many floats as there are, or as the row of a tile holds.
+#[inline(always)]
+pub(super) fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S::f32s; V]) {
+    match rows(simd, from) {
+        [whole] => *row = *whole,
+        _ => cast_slice_mut::<S::f32s, f32>(row)[..from.len()].copy_from_slice(from),
+    }
+}
+
+/// The other way round.
+#[inline(always)]
+pub(super) fn store<S: Simd, const V: usize>(simd: S, row: &[S::f32s; V], to: &mut [f32]) {
+    match rows_mut(simd, to) {
+        [whole] => *whole = *row,
+        _ => to.copy_from_slice(&cast_slice::<S::f32s, f32>(row)[..to.len()]),
+    }
 }

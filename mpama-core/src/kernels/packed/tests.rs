@@ -145,7 +145,7 @@ fn fewer_bits_are_as_near_as_they_can_be() {
     for (precision, most) in [
         (Precision::F32, 1e-6),
         (Precision::Int16, 6e-4),
-        (Precision::Bf16, 4e-3),
+        (Precision::Bf16, 2e-3),
         (Precision::Int8, 1e-2),
     ] {
         let packed = Packed::new(&weight, Some(&bias), precision).unwrap();
