@@ -54,22 +54,27 @@ pub(crate) fn attend(
         });
         let each = query.chunks_exact(queries * width);
         let each = each.zip(out.chunks_exact_mut(queries * width));
-        let strip = tile::width(precision) * width;
+        let strip = tile::width(precision);
+        // keys and values of a head stay in the second-level cache for all strips of a task
+        let strips = queries
+            .div_ceil(strip)
+            .div_ceil(2 * rayon::current_num_threads());
+        let some = strips * strip * width;
         let tasks = each.enumerate().flat_map(|(image, (query, out))| {
             let heads = &packed[image * heads..][..heads];
             query
-                .chunks(strip)
-                .zip(out.chunks_mut(strip))
+                .chunks(some)
+                .zip(out.chunks_mut(some))
                 .map(move |(query, out)| (heads, query, out))
         });
         for_each(tasks, |(heads, query, out)| {
-            let strip = Strip {
+            let queries = Queries {
                 heads,
                 query,
                 out,
                 width,
             };
-            dispatch(precision, strip);
+            dispatch(precision, queries);
         });
     })?;
     Tensor::from_vec(out, (batch, queries, width), query.device())
@@ -131,8 +136,8 @@ in_registers! {
     }
 }
 
-/// As many queries as a tile is wide, of all heads of an image.
-struct Strip<'a> {
+/// Queries of all heads of an image.
+struct Queries<'a> {
     heads: &'a [Head],
     query: &'a [f32],
     out: &'a mut [f32],
@@ -153,7 +158,7 @@ struct Scratch {
     mixed: Aligned,
 }
 
-impl Work for Strip<'_> {
+impl Work for Queries<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -162,16 +167,19 @@ impl Work for Strip<'_> {
         let mut scratch = Scratch::default();
         for (h, head) in self.heads.iter().enumerate() {
             let left = h * head.depth;
-            let queries = self.query.chunks_exact(self.width);
-            head.turn(queries.map(|row| &row[left..]), across, &mut scratch);
-            let most: [S::f32s; V] = head.score(simd, step, &mut scratch);
-            let sums = head.mix(simd, step, &most, &mut scratch);
-            let sums: &[f32] = cast_slice(&sums);
-            let mixed: &[f32] = cast_slice(&scratch.mixed);
-            for (q, out) in self.out.chunks_exact_mut(self.width).enumerate() {
-                let out = &mut out[left..][..head.depth];
-                for (out, mixed) in out.iter_mut().zip(mixed.chunks_exact(across)) {
-                    *out = mixed[q] / sums[q];
+            let strips = self.query.chunks(across * self.width);
+            for (query, out) in strips.zip(self.out.chunks_mut(across * self.width)) {
+                let queries = query.chunks_exact(self.width);
+                head.turn(queries.map(|row| &row[left..]), across, &mut scratch);
+                let most: [S::f32s; V] = head.score(simd, step, &mut scratch);
+                let sums = head.mix(simd, step, &most, &mut scratch);
+                let sums: &[f32] = cast_slice(&sums);
+                let mixed: &[f32] = cast_slice(&scratch.mixed);
+                for (q, out) in out.chunks_exact_mut(self.width).enumerate() {
+                    let out = &mut out[left..][..head.depth];
+                    for (out, mixed) in out.iter_mut().zip(mixed.chunks_exact(across)) {
+                        *out = mixed[q] / sums[q];
+                    }
                 }
             }
         }

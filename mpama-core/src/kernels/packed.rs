@@ -13,17 +13,13 @@ use super::aligned::Aligned;
 use super::convert;
 use super::floats::exp_lanes;
 use super::precision::Precision;
-use super::step::{Step, Work, computed, dispatch};
+use super::step::{Step, Work, computed, dispatch, prefetch};
 use super::strips::Strips;
 use super::tile::{self, ROWS, load, product, rows, rows_mut, store};
 use super::{for_each, with_values, zeros};
 
 /// Rows that one thread takes at a time, at most: every panel of weights is read once for them.
 const BLOCK: usize = 384;
-
-/// Rows that one thread takes at a time, at least: with fewer it gets some of the outputs, so that not every
-/// thread reads all weights.
-const LEAST: usize = 48;
 
 /// Steps of rows that are laid out at a time: with a panel's share of the output they stay in the second-level
 /// cache.
@@ -276,10 +272,13 @@ impl Packed {
     }
 }
 
-/// Into how many blocks of rows and parts of the outputs a product is shared out among threads.
+/// Into how many blocks of rows and parts of the outputs a product is shared out among threads: where there are fewer
+/// blocks than threads, each gets some of the outputs, so that not every thread reads all weights.
 fn shares(rows: usize, threads: usize) -> (usize, usize) {
-    let blocks = rows.div_ceil(BLOCK).next_multiple_of(threads);
-    let blocks = blocks.min(rows / LEAST).max(1);
+    let blocks = rows.div_ceil(BLOCK).max(1);
+    if blocks >= threads {
+        return (blocks.next_multiple_of(threads), 1);
+    }
     let common = (1..=threads)
         .rev()
         .find(|n| blocks.is_multiple_of(*n) && threads.is_multiple_of(*n));
@@ -336,6 +335,11 @@ impl Work for Block<'_> {
         let (steps, parts) = (inputs.div_ceil(per_step), inputs.div_ceil(part));
         let rows_here = self.out.len();
         let columns_here = self.out.first().map_or(0, |row| row.len());
+        let part_of = |panel: usize, p: usize| -> &[u32] {
+            let (from, to) = (p * part / per_step, steps.min((p + 1) * part / per_step));
+            let panel = panels.chunks_exact(across * steps).nth(panel);
+            panel.map_or(&[], |panel| &panel[from * across..to * across])
+        };
         let mut scratch = SCRATCH.take();
         let Scratch {
             group,
@@ -361,9 +365,9 @@ impl Work for Block<'_> {
                 }
             }
             let scales = scales.chunks_exact(across * 2 * parts);
-            let panels = panels.chunks_exact(across * steps).zip(scales);
-            let panels = panels.zip(bias.chunks_exact(across)).skip(self.first);
-            for (left, ((panel, scales), bias)) in (0..columns_here).step_by(across).zip(panels) {
+            let each = scales.zip(bias.chunks_exact(across)).enumerate();
+            let each = (0..columns_here).step_by(across).zip(each.skip(self.first));
+            for (left, (panel, (scales, bias))) in each {
                 let wide = across.min(columns_here - left);
                 let tiles: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(sums));
                 match self.onto {
@@ -381,14 +385,19 @@ impl Work for Block<'_> {
                     None => tiles.fill([simd.splat_f32s(0.0); V]),
                 }
                 for (p, strips) in (first..).zip(&group[..here]) {
-                    let mut b = &panel[p * part / per_step * across..];
+                    let mut b = part_of(panel, p);
+                    let next = match p + 1 < first + here {
+                        true => part_of(panel, p + 1),
+                        false => part_of(panel + 1, first),
+                    };
+                    let mut next = next.chunks(next.len().div_ceil(strips.count()).max(1));
                     if per_step > computed.per_step() {
-                        let all = b.len().min(part / per_step * across);
-                        widen::<S, V>(simd, &b[..all], widened);
+                        widen::<S, V>(simd, b, widened);
                         b = widened;
                     }
                     let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
                     for ((a, worth), tile) in strips.iter().zip(tiles.chunks_exact_mut(ROWS)) {
+                        next.next().into_iter().for_each(prefetch);
                         let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
                         for r in 0..ROWS {
                             let worth = simd.splat_f32s(worth[r]);

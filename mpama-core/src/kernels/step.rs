@@ -3,7 +3,9 @@
 //! One loop and one layout serve all of them; what a step holds decides how two of them meet.
 
 #[cfg(target_arch = "x86_64")]
-use core::arch::x86_64::{__m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_dpbusd_epi32};
+use core::arch::x86_64::{
+    __m512, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
+};
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
 
@@ -172,6 +174,18 @@ fn bytes<W: Work>(work: W) -> W::Output {
         _ => {}
     }
     work.run::<Scalar, Bytes, 2>(Scalar::new(), Bytes)
+}
+
+/// Has words that are needed soon brought near: while one part of a large matrix is worked on, the next.
+#[inline(always)]
+pub(super) fn prefetch(words: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in words.chunks(16) {
+        // SAFETY: nothing is read; the address is that of words that are there
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = words;
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -32,6 +32,11 @@ impl Strips {
         self.worth[r] = convert::token(precision, row, steps);
     }
 
+    /// How many strips there are.
+    pub(super) fn count(&self) -> usize {
+        self.worth.len() / ROWS
+    }
+
     /// Steps `[ROWS, inner]` and worths `[ROWS]` of each strip.
     #[inline(always)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u32], &[f32])> {
