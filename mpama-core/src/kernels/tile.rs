@@ -36,16 +36,16 @@ pub(super) fn product<S: Simd, M: Step<S>, const V: usize>(
     b: &[u32],
 ) -> [[M::Sums; V]; ROWS] {
     let mut sums = [[step.zero(simd); V]; ROWS];
-    let inner = a.len() / ROWS;
-    let mut rows = [a; ROWS];
-    for r in 0..ROWS {
-        rows[r] = &a[r * inner..][..inner];
-    }
-    let b = &S::as_simd_u32s(b).0.as_chunks::<V>().0[..inner];
-    for k in 0..inner {
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            let a = simd.splat_u32s(row[k]);
-            for (sum, b) in sums.iter_mut().zip(&b[k]) {
+    let mut rows = a.chunks_exact(a.len() / ROWS);
+    let mut row = || rows.next().unwrap_or_default();
+    // zipped, they are not checked for their lengths at every step
+    let a = row().iter().zip(row()).zip(row());
+    let a = a.zip(row()).zip(row()).zip(row());
+    let b = S::as_simd_u32s(b).0.as_chunks::<V>().0;
+    for ((((((a0, a1), a2), a3), a4), a5), b) in a.zip(b) {
+        for (sums, a) in sums.iter_mut().zip([a0, a1, a2, a3, a4, a5]) {
+            let a = simd.splat_u32s(*a);
+            for (sum, b) in sums.iter_mut().zip(b) {
                 *sum = step.meet(simd, a, *b, *sum);
             }
         }
