@@ -16,7 +16,7 @@ pub enum Precision {
     /// they stay in f32.
     Bf16,
     /// 16-bit whole numbers with a scale for every token, every output and every 256 inputs; sums are exact.
-    /// Twice as many at a time as of f32, and some seven times as exact as bf16.
+    /// Twice as many at a time as of f32, and four to seven times as exact as bf16.
     Int16,
     /// 8-bit whole numbers, scaled likewise, with loud channels shared out between tokens and weights; queries, keys
     /// and values, which scores are made of, and attention stay in 16 bits. Four times as many at a time as of f32.
