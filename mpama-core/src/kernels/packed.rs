@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use memmap2::Mmap;
 use pulp::Simd;
 use pulp::bytemuck::{cast_slice_mut, try_cast_slice};
@@ -224,6 +224,11 @@ impl Packed {
         if let Some(last) = shape.last_mut() {
             *last = self.outputs;
         }
+        if let Some(onto) = onto
+            && onto.dims() != shape
+        {
+            bail!("a product {shape:?} cannot be added onto {:?}", onto.dims());
+        }
         let x = x.contiguous()?;
         let out = match onto {
             Some(onto) => with_values([&x, &onto.contiguous()?], |[x, onto]| {
@@ -346,13 +351,11 @@ impl Work for Block<'_> {
             sums,
             widened,
         } = &mut scratch;
-        group.resize(
-            (GROUP * computed.per_step() / part).min(parts),
-            Strips::default(),
-        );
+        let at_once = (GROUP * computed.per_step() / part).min(parts);
+        group.resize(group.len().max(at_once), Strips::default());
         sums.resize(rows_here.next_multiple_of(ROWS) * across);
-        for first in (0..parts).step_by(group.len()) {
-            let here = group.len().min(parts - first);
+        for first in (0..parts).step_by(at_once) {
+            let here = at_once.min(parts - first);
             let inputs_of = |p: usize| (p * part, inputs.min((p + 1) * part));
             for (p, strips) in (first..).zip(&mut group[..here]) {
                 let (from, to) = inputs_of(p);

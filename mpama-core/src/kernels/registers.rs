@@ -30,7 +30,6 @@ macro_rules! in_registers {
         $($arg:ident: $type:ty),+ $(,)?
     ) $(-> $out:ty)? $body:block)+) => {$(
         $(#[$meta])*
-        #[allow(clippy::too_many_arguments)]
         $vis fn $name<$($life),+>($($arg: $type),+) $(-> $out)? {
             struct Work<$($life),+>($($type),+);
             impl<$($life),+> pulp::NullaryFnOnce for Work<$($life),+> {

@@ -42,6 +42,17 @@ proptest! {
 }
 
 #[test]
+fn it_is_added_only_onto_its_like() {
+    let (_, _, packed) = weights(3, 4);
+    let x = numbers(&[2, 4], 1.0, 0.4);
+    for shape in [[1, 3], [3, 2]] {
+        let onto = numbers(&shape, 1.0, 0.9);
+        let refused = packed.apply(&x, Some(&onto), Then::Keep).unwrap_err();
+        assert!(refused.to_string().contains("[2, 3]"), "{refused}");
+    }
+}
+
+#[test]
 fn inputs_of_more_than_one_part_and_the_activation() {
     let (weight, bias, packed) = weights(37, 2 * PART + 300);
     let x = numbers(&[2, 19, 2 * PART + 300], 0.1, 0.4);
