@@ -111,9 +111,12 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_of_outer_products() {
-        for (depth, width, count, top, rows) in
-            [(1, 1, 1, 0, 1), (13, 37, 5, 2, 9), (20, 70, 600, 6, 14)]
-        {
+        for (depth, width, count, top, rows) in [
+            (1, 1, 1, 0, 1),
+            (13, 37, 5, 2, 9),
+            (20, 70, 600, 6, 14),
+            (9, 130, 1500, 2, 7), // more than are laid out at a time
+        ] {
             let operand = |wide| {
                 let x = numbers(&[count, wide], 1.0, 0.3).flatten_all();
                 x.and_then(|x| x.to_vec1::<f32>()).expect("numbers")

@@ -256,6 +256,7 @@ impl Packed {
         out: Vec<&mut [f32]>,
         then: Then,
     ) {
+        let computed = computed(self.precision);
         let (blocks, parts) = shares(x.len(), rayon::current_num_threads());
         let block = x.len().div_ceil(blocks).next_multiple_of(ROWS).max(ROWS);
         let part = (self.bias.len() / self.across).div_ceil(parts);
@@ -265,7 +266,7 @@ impl Packed {
             let onto = onto.as_ref().map(|onto| &onto[b * block..][..x.len()]);
             columns.into_iter().enumerate().map(move |(p, out)| Block {
                 weights: self,
-                computed: computed(self.precision),
+                computed,
                 first: p * part,
                 x,
                 onto,
@@ -273,7 +274,7 @@ impl Packed {
                 then,
             })
         });
-        for_each(tasks, |block| dispatch(block.computed, block));
+        for_each(tasks, |block| dispatch(computed, block));
     }
 }
 

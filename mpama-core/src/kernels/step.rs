@@ -8,6 +8,8 @@ use core::arch::x86_64::{
 };
 #[cfg(target_arch = "x86_64")]
 use std::mem::transmute;
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
 
 use pulp::bytemuck::cast;
 #[cfg(target_arch = "x86_64")]
@@ -188,10 +190,15 @@ pub(super) fn prefetch(words: &[u32]) {
     let _ = words;
 }
 
+/// Asked once: a virtual machine leaves the processor to answer.
 #[cfg(target_arch = "x86_64")]
 fn is_intel() -> bool {
-    let vendor = core::arch::x86_64::__cpuid(0);
-    [vendor.ebx, vendor.edx, vendor.ecx] == [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes)
+    static IS_INTEL: LazyLock<bool> = LazyLock::new(|| {
+        let vendor = core::arch::x86_64::__cpuid(0);
+        let name = [*b"Genu", *b"ineI", *b"ntel"].map(u32::from_le_bytes);
+        [vendor.ebx, vendor.edx, vendor.ecx] == name
+    });
+    *IS_INTEL
 }
 
 /// One f32.
