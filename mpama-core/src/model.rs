@@ -9,8 +9,7 @@ use crate::config::{ImageSize, Maximum, ModelConfig};
 use crate::error::{Error, Result};
 use crate::experts::{ExpertPool, Routing};
 use crate::map::AnomalyMap;
-use crate::objective::enlarged;
-use crate::perception::Perception;
+use crate::perception::{Perception, enlarged};
 use crate::prompt::TextVectors;
 use crate::score;
 

@@ -131,12 +131,7 @@ impl Objective for StageOne {
         let class = score::project(&batch.class, &self.projection)?;
         let margin = score::global_margin(&class, &text, config.temperature)?;
         let global = cross_entropy(&margin, &batch.labels)?;
-        Losses::new(
-            &enlarged(&maps, &levels)?,
-            &batch.masks,
-            Some(global),
-            &config.loss,
-        )
+        Losses::new(&maps, &levels, &batch.masks, Some(global), &config.loss)
     }
 }
 
@@ -197,15 +192,8 @@ impl Objective for StageTwo {
         let odds = experts.toward(&batch.patches, &projected, &levels, &directions)?;
         let map = |(odds, _)| score::map(&odds, config.temperature);
         let maps = odds.into_iter().map(map).collect::<Result<Vec<_>>>()?;
-        Losses::new(&enlarged(&maps, &levels)?, &batch.masks, None, &config.loss)
+        Losses::new(&maps, &levels, &batch.masks, None, &config.loss)
     }
-}
-
-pub(crate) fn enlarged(maps: &[Tensor], levels: &[Perception]) -> Result<Vec<Tensor>> {
-    maps.iter()
-        .zip(levels)
-        .map(|(map, level)| level.upsample(map))
-        .collect()
 }
 
 impl FeatureBatch {

@@ -95,6 +95,11 @@ impl Perception {
         Ok(self.up.forward(&planes)?)
     }
 
+    /// `Up` as it is for one map.
+    pub(crate) fn enlargement(&self) -> &Arc<Plane> {
+        self.up.plane()
+    }
+
     fn expect_grid(&self, what: &str, tokens: usize, tensor: &Tensor) -> Result<()> {
         if tokens == self.grid.0 * self.grid.1 {
             return Ok(());
@@ -107,6 +112,12 @@ impl Perception {
             found: tensor.dims().to_vec(),
         })
     }
+}
+
+/// Every level's map on its windows enlarged to the image.
+pub(crate) fn enlarged(maps: &[Tensor], levels: &[Perception]) -> Result<Vec<Tensor>> {
+    let pairs = maps.iter().zip(levels);
+    pairs.map(|(map, level)| level.upsample(map)).collect()
 }
 
 /// The windows of one level along one axis. Window `k` begins at patch `first + k - reach`.

@@ -137,6 +137,17 @@ fn each_loss_and_its_gradient() {
     }
 }
 
+/// Windows that are the pixels of `mask`.
+fn pixels(mask: &Tensor) -> Vec<Perception> {
+    let (_, height, width) = mask.dims3().unwrap();
+    let config = PerceptionConfig {
+        levels: vec![1],
+        ..PerceptionConfig::default()
+    };
+    let size = ImageSize { height, width };
+    Perception::levels(&config, (height, width), size, mask.device()).unwrap()
+}
+
 /// The same in one pass, as the stages compute them.
 #[test]
 fn all_losses_together_and_their_gradient() {
@@ -153,7 +164,8 @@ fn all_losses_together_and_their_gradient() {
         };
         let score = Var::from_tensor(theirs("score")).unwrap();
         let maps = [score.as_tensor().clone()];
-        let losses = loss::Losses::new(&maps, theirs("mask"), None, &config).unwrap();
+        let mask = theirs("mask");
+        let losses = loss::Losses::new(&maps, &pixels(mask), mask, None, &config).unwrap();
         assert_close(case, &losses.focal, theirs("focal"), 1e-5);
         assert_close(case, &losses.total, &sum("", config.hinge), 1e-5);
         let gradients = losses.total.backward().unwrap();

@@ -47,9 +47,70 @@ pub(crate) struct Plane {
 
 impl Plane {
     /// Elements of a plane before and after.
-    pub(super) fn sizes(&self) -> (usize, usize) {
+    pub(crate) fn sizes(&self) -> (usize, usize) {
         let Self { rows, cols } = self;
         (rows.from * cols.from, rows.to() * cols.to())
+    }
+
+    /// Rows of the result.
+    pub(crate) fn to_rows(&self) -> usize {
+        self.rows.to()
+    }
+
+    /// Columns of the result.
+    pub(crate) fn to_cols(&self) -> usize {
+        self.cols.to()
+    }
+
+    /// The first half of the map: every row of a plane `x` as wide as the result.
+    #[inline(always)]
+    pub(crate) fn across(&self, x: &[f32]) -> Vec<f32> {
+        let cols = &self.cols;
+        let mut wide = vec![0f32; self.rows.from * cols.to()];
+        let lines = wide.chunks_exact_mut(cols.to());
+        for (wide, x) in lines.zip(x.chunks_exact(cols.from)) {
+            for (col, wide) in wide.iter_mut().enumerate() {
+                *wide = cols.of(col).map(|(from, weight)| weight * x[from]).sum();
+            }
+        }
+        wide
+    }
+
+    /// The second half: rows of the result from the row `first` on, as many as `out` holds.
+    #[inline(always)]
+    pub(crate) fn down(&self, wide: &[f32], first: usize, out: &mut [f32]) {
+        let to = self.cols.to();
+        for (row, out) in (first..).zip(out.chunks_exact_mut(to)) {
+            out.fill(0.0);
+            for (from, weight) in self.rows.of(row) {
+                add(out, &wide[from * to..][..to], weight);
+            }
+        }
+    }
+
+    /// The gradient of [`Plane::down`], added to that of `wide`.
+    #[inline(always)]
+    pub(crate) fn down_backward(&self, grad: &[f32], first: usize, wide: &mut [f32]) {
+        let to = self.cols.to();
+        for (row, grad) in (first..).zip(grad.chunks_exact(to)) {
+            for (from, weight) in self.rows.of(row) {
+                add(&mut wide[from * to..][..to], grad, weight);
+            }
+        }
+    }
+
+    /// The gradient of [`Plane::across`], added to that of `x`.
+    #[inline(always)]
+    pub(crate) fn across_backward(&self, wide: &[f32], dx: &mut [f32]) {
+        let cols = &self.cols;
+        let lines = wide.chunks_exact(cols.to());
+        for (wide, dx) in lines.zip(dx.chunks_exact_mut(cols.from)) {
+            for (col, wide) in wide.iter().enumerate() {
+                for (from, weight) in cols.of(col) {
+                    dx[from] += weight * wide;
+                }
+            }
+        }
     }
 
     /// What an element of the result is made of: elements of the plane, with their weights.
@@ -120,44 +181,15 @@ pub(super) fn add(sums: &mut [f32], x: &[f32], weight: f32) {
 struct Separable(Arc<Plane>);
 
 in_registers! {
-    /// Adds the result of one plane.
     fn forward<'a>(plane: &'a Plane, x: &'a [f32], out: &'a mut [f32]) {
-        let Plane { rows, cols } = plane;
-        let mut wide = vec![0f32; rows.from * cols.to()];
-        for (x, wide) in x
-            .chunks_exact(cols.from)
-            .zip(wide.chunks_exact_mut(cols.to()))
-        {
-            for (col, wide) in wide.iter_mut().enumerate() {
-                *wide = cols.of(col).map(|(from, weight)| weight * x[from]).sum();
-            }
-        }
-        for (row, out) in out.chunks_exact_mut(cols.to()).enumerate() {
-            for (from, weight) in rows.of(row) {
-                add(out, &wide[from * cols.to()..][..cols.to()], weight);
-            }
-        }
+        plane.down(&plane.across(x), 0, out);
     }
 
     /// Adds the gradient of one plane.
     fn backward<'a>(plane: &'a Plane, grad: &'a [f32], dx: &'a mut [f32]) {
-        let Plane { rows, cols } = plane;
-        let mut wide = vec![0f32; rows.from * cols.to()];
-        for (row, grad) in grad.chunks_exact(cols.to()).enumerate() {
-            for (from, weight) in rows.of(row) {
-                add(&mut wide[from * cols.to()..][..cols.to()], grad, weight);
-            }
-        }
-        for (wide, dx) in wide
-            .chunks_exact(cols.to())
-            .zip(dx.chunks_exact_mut(cols.from))
-        {
-            for (col, wide) in wide.iter().enumerate() {
-                for (from, weight) in cols.of(col) {
-                    dx[from] += weight * wide;
-                }
-            }
-        }
+        let mut wide = vec![0f32; plane.rows.from * plane.cols.to()];
+        plane.down_backward(grad, 0, &mut wide);
+        plane.across_backward(&wide, dx);
     }
 }
 

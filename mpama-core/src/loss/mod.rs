@@ -17,6 +17,7 @@ use candle_core::{DType, Tensor};
 
 use crate::config::LossConfig;
 use crate::error::Result;
+use crate::perception::{Perception, enlarged};
 use segmentation::Segmentation;
 
 /// One step's losses, all scalars. `total` is what is differentiated; the parts are already weighted
@@ -36,19 +37,32 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// `L_local + λ L_hinge` over the enlarged maps of all perceptions, each `[B, H, W]`, and
-    /// `L_global` if there is one.
+    /// `L_local + λ L_hinge` over the maps of all `levels`, each on its windows `[B, H_p·W_p]` and enlarged
+    /// here to the masks `[B, H, W]`, and `L_global` if there is one.
+    ///
+    /// # Errors
+    /// If the shapes do not belong together.
     pub fn new(
         maps: &[Tensor],
+        levels: &[Perception],
         masks: &Tensor,
         global: Option<Tensor>,
         config: &LossConfig,
     ) -> Result<Self> {
         let one_pass = masks.device().is_cpu() && masks.dtype() == DType::F32;
-        let [focals, dices, hinges] = match one_pass {
-            true => sums_in_one_pass(maps, masks, config)?,
-            false => sums(maps, masks, config)?,
+        let sums = match one_pass {
+            true => sums_in_one_pass(maps, levels, masks, config)?,
+            false => sums(&enlarged(maps, levels)?, masks, config)?,
         };
+        Self::weighed(sums, global, config)
+    }
+
+    /// Of the sums over perceptions.
+    fn weighed(
+        [focals, dices, hinges]: [Tensor; 3],
+        global: Option<Tensor>,
+        config: &LossConfig,
+    ) -> Result<Self> {
         let (focal, dice) = ((focals * config.local)?, (dices * config.local)?);
         let hinge = (hinges * config.hinge)?;
         let mut total = ((&focal + &dice)? + &hinge)?;
@@ -80,12 +94,17 @@ fn sums(maps: &[Tensor], masks: &Tensor, config: &LossConfig) -> Result<[Tensor;
     Ok([focals, dices, hinges])
 }
 
-/// The same by one pass over each map.
-fn sums_in_one_pass(maps: &[Tensor], masks: &Tensor, config: &LossConfig) -> Result<[Tensor; 3]> {
+/// The same of maps on windows, by one pass over the pixels of each.
+fn sums_in_one_pass(
+    maps: &[Tensor],
+    levels: &[Perception],
+    masks: &Tensor,
+    config: &LossConfig,
+) -> Result<[Tensor; 3]> {
     let segmentation = Segmentation::new(masks, config)?;
     let mut losses = Tensor::zeros(3, DType::F32, masks.device())?;
-    for map in maps {
-        losses = (losses + segmentation.losses(map)?)?;
+    for (map, level) in maps.iter().zip(levels) {
+        losses = (losses + segmentation.losses(map, level.enlargement())?)?;
     }
     Ok([losses.get(0)?, losses.get(1)?, losses.get(2)?])
 }

@@ -1,20 +1,24 @@
-//! Focal, both dices and hinge in one pass over the pixels, forward and backward.
+//! Enlargement, focal, both dices and hinge in one pass over the pixels, forward and backward.
 //!
-//! The second implementation of what [`super::focal`], [`super::dice`] and [`super::hinge`] compute on
-//! Candle tensors: those are the reference, run on every other device and dtype, and a test compares
-//! value and gradient. Composed, a step holds some twenty tensors of the maps' size; here none.
+//! The second implementation of what [`Perception::upsample`](crate::perception::Perception::upsample),
+//! [`super::focal`], [`super::dice`] and [`super::hinge`] compute on Candle tensors: those are the reference, run on
+//! every other device and dtype, and a test compares value and gradient. Composed, a step holds some twenty tensors of
+//! the image's size; here none: a map is enlarged some rows at a time, and again on the way back.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::config::LossConfig;
+use crate::kernels::separable::Plane;
 use crate::kernels::{for_each, in_registers, ln, slice, with_values};
 
 /// Partial sums side by side.
 const LANES: usize = 16;
 /// Pixels that are summed in f32; across such runs sums are f64: exact enough and quick.
 const RUN: usize = 16 * LANES;
+/// Rows that are enlarged at once: whole lanes at any width, and few enough for the nearest cache.
+const BAND: usize = LANES;
 
 /// The masks of a batch and what the losses need to know of them; shared by all perceptions.
 #[derive(Debug, Clone)]
@@ -55,10 +59,10 @@ impl Segmentation {
         })
     }
 
-    /// Focal, dice and hinge of `map` `[B, H, W]`, not weighted: `[3]`. Differentiable.
-    pub(super) fn losses(&self, map: &Tensor) -> Result<Tensor> {
-        let (of, sums) = (self.clone(), OnceLock::new());
-        map.contiguous()?.apply_op1(Op { of, sums })
+    /// Focal, dice and hinge of `map` `[B, H_p·W_p]` enlarged by `up`, not weighted: `[3]`. Differentiable.
+    pub(super) fn losses(&self, map: &Tensor, up: &Arc<Plane>) -> Result<Tensor> {
+        let (of, up, sums) = (self.clone(), up.clone(), OnceLock::new());
+        map.contiguous()?.apply_op1(Op { of, up, sums })
     }
 
     /// `p_t` of a pixel with probability `p` and truth `m`, as in [`super::focal`].
@@ -82,7 +86,7 @@ impl Segmentation {
 
     /// Sums over an image, with `(1 − p_t)^γ` as `power` says.
     #[inline(always)]
-    fn sums(&self, map: &[f32], mask: &[f32], power: impl Fn(f32) -> f32) -> Sums {
+    fn sums(&self, up: &Plane, map: &[f32], mask: &[f32], power: impl Fn(f32) -> f32) -> Sums {
         let (alphas, margins) = (self.alphas(), self.margins());
         let epsilon = self.config.focal_epsilon as f32;
         let of = |p: f32, m: f32| {
@@ -98,24 +102,30 @@ impl Segmentation {
             ]
         };
         let mut totals = [0f64; 6];
-        for (map, mask) in map.chunks(RUN).zip(mask.chunks(RUN)) {
-            let mut lanes = [[0f32; LANES]; 6];
-            let ((map, map_rest), (mask, mask_rest)) = (map.as_chunks(), mask.as_chunks());
-            for (map, mask) in map.iter().zip(mask) {
-                let (map, mask): (&[f32; LANES], &[f32; LANES]) = (map, mask);
-                for (lane, (p, m)) in map.iter().zip(mask).enumerate() {
-                    for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
-                        lanes[lane] += term;
+        let wide = up.across(map);
+        let mut band = vec![0f32; BAND * up.to_cols()];
+        for (first, mask) in (0..).step_by(BAND).zip(mask.chunks(band.len())) {
+            let band = &mut band[..mask.len()];
+            up.down(&wide, first, band);
+            for (map, mask) in band.chunks(RUN).zip(mask.chunks(RUN)) {
+                let mut lanes = [[0f32; LANES]; 6];
+                let ((map, map_rest), (mask, mask_rest)) = (map.as_chunks(), mask.as_chunks());
+                for (map, mask) in map.iter().zip(mask) {
+                    let (map, mask): (&[f32; LANES], &[f32; LANES]) = (map, mask);
+                    for (lane, (p, m)) in map.iter().zip(mask).enumerate() {
+                        for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
+                            lanes[lane] += term;
+                        }
                     }
                 }
-            }
-            for (p, m) in map_rest.iter().zip(mask_rest) {
-                for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
-                    lanes[0] += term;
+                for (p, m) in map_rest.iter().zip(mask_rest) {
+                    for (lanes, term) in lanes.iter_mut().zip(of(*p, *m)) {
+                        lanes[0] += term;
+                    }
                 }
-            }
-            for (total, lanes) in totals.iter_mut().zip(lanes) {
-                *total += f64::from(lanes.iter().sum::<f32>());
+                for (total, lanes) in totals.iter_mut().zip(lanes) {
+                    *total += f64::from(lanes.iter().sum::<f32>());
+                }
             }
         }
         let [focal, above, below, map, mask, overlap] = totals;
@@ -141,25 +151,41 @@ impl Segmentation {
         ]
     }
 
-    fn per_image(&self, map: &[f32], masks: &[f32]) -> Vec<Sums> {
-        let mut sums = vec![Sums::default(); map.len() / self.image];
-        let images = map
-            .chunks_exact(self.image)
-            .zip(masks.chunks_exact(self.image));
+    fn per_image(&self, up: &Plane, maps: &[f32], masks: &[f32]) -> Vec<Sums> {
+        let mut sums = vec![Sums::default(); masks.len() / self.image];
+        let images = self.images(up, maps, masks);
         for_each(sums.iter_mut().zip(images), |(sums, (map, mask))| {
-            *sums = sums_of(self, map, mask);
+            *sums = sums_of(self, up, map, mask);
         });
         sums
     }
 
-    /// d(weights · losses)/d(map).
-    fn gradient(&self, map: &[f32], masks: &[f32], sums: &[Sums], weights: [f32; 3]) -> Vec<f32> {
-        let batch = (map.len() / self.image) as f64;
-        let mut out = vec![0f32; map.len()];
-        let images = map
-            .chunks_exact(self.image)
-            .zip(masks.chunks_exact(self.image));
-        let tasks = out.chunks_exact_mut(self.image).zip(images).zip(sums);
+    /// The map and the mask of every image.
+    fn images<'a>(
+        &self,
+        up: &Plane,
+        maps: &'a [f32],
+        masks: &'a [f32],
+    ) -> impl Iterator<Item = (&'a [f32], &'a [f32])> {
+        let (windows, _) = up.sizes();
+        maps.chunks_exact(windows)
+            .zip(masks.chunks_exact(self.image))
+    }
+
+    /// d(weights · losses)/d(maps).
+    fn gradient(
+        &self,
+        up: &Plane,
+        maps: &[f32],
+        masks: &[f32],
+        sums: &[Sums],
+        weights: [f32; 3],
+    ) -> Vec<f32> {
+        let batch = sums.len() as f64;
+        let mut out = vec![0f32; maps.len()];
+        let (windows, _) = up.sizes();
+        let images = self.images(up, maps, masks);
+        let tasks = out.chunks_exact_mut(windows).zip(images).zip(sums);
         for_each(tasks, |((out, (map, mask)), sums)| {
             // dice = 1 − a/b with a, b linear in p: its slope is (a b' − a' b)/b², where b' is ±1 and
             // a' is ±2 on the pixels of the class, else 0.
@@ -174,15 +200,16 @@ impl Segmentation {
                 ],
                 hinge: self.counts.map(|n| weights[2] / n as f32),
             };
-            slope_of(self, map, mask, &slopes, out);
+            slope_of(self, up, map, mask, &slopes, out);
         });
         out
     }
 
-    /// The gradient on one image, with the derivative of `(1 − p_t)^γ` and itself as `powers` says.
+    /// The gradient of one image's map, with the derivative of `(1 − p_t)^γ` and itself as `powers` says.
     #[inline(always)]
     fn slope(
         &self,
+        up: &Plane,
         map: &[f32],
         mask: &[f32],
         slopes: &Slopes,
@@ -192,31 +219,42 @@ impl Segmentation {
         let (alphas, margins) = (self.alphas(), self.margins());
         let epsilon = self.config.focal_epsilon as f32;
         let steepness = alphas.map(|alpha| slopes.focal * alpha * (1.0 - 2.0 * epsilon));
-        for ((out, &p), &m) in out.iter_mut().zip(map).zip(mask) {
-            let truth = Self::truth(p, m, epsilon);
-            let (slope, power) = powers(1.0 - truth);
-            let steep = slope * ln(truth) - power / truth;
-            let below = if p < margins[1] { slopes.hinge[1] } else { 0.0 };
-            let above = if p > margins[0] { slopes.hinge[0] } else { 0.0 };
-            let anomalous = steepness[1] * steep + slopes.dice[1] - below;
-            let normal = slopes.dice[0] - steepness[0] * steep + above;
-            *out = if m > 0.5 { anomalous } else { normal };
+        let wide = up.across(map);
+        let mut wide_gradient = vec![0f32; wide.len()];
+        let mut band = vec![0f32; BAND * up.to_cols()];
+        for (first, mask) in (0..).step_by(BAND).zip(mask.chunks(band.len())) {
+            let band = &mut band[..mask.len()];
+            up.down(&wide, first, band);
+            for (pixel, &m) in band.iter_mut().zip(mask) {
+                let p = *pixel;
+                let truth = Self::truth(p, m, epsilon);
+                let (slope, power) = powers(1.0 - truth);
+                let steep = slope * ln(truth) - power / truth;
+                let below = if p < margins[1] { slopes.hinge[1] } else { 0.0 };
+                let above = if p > margins[0] { slopes.hinge[0] } else { 0.0 };
+                let anomalous = steepness[1] * steep + slopes.dice[1] - below;
+                let normal = slopes.dice[0] - steepness[0] * steep + above;
+                *pixel = if m > 0.5 { anomalous } else { normal };
+            }
+            up.down_backward(band, first, &mut wide_gradient);
         }
+        up.across_backward(&wide_gradient, out);
     }
 }
 
 in_registers! {
-    fn sums_of<'a>(of: &'a Segmentation, map: &'a [f32], mask: &'a [f32]) -> Sums {
+    fn sums_of<'a>(of: &'a Segmentation, up: &'a Plane, map: &'a [f32], mask: &'a [f32]) -> Sums {
         let gamma = of.config.focal_gamma as f32;
         if gamma == 2.0 {
-            of.sums(map, mask, |miss| miss * miss)
+            of.sums(up, map, mask, |miss| miss * miss)
         } else {
-            of.sums(map, mask, |miss| power(miss, gamma))
+            of.sums(up, map, mask, |miss| power(miss, gamma))
         }
     }
 
     fn slope_of<'a>(
         of: &'a Segmentation,
+        up: &'a Plane,
         map: &'a [f32],
         mask: &'a [f32],
         slopes: &'a Slopes,
@@ -224,10 +262,10 @@ in_registers! {
     ) {
         let gamma = of.config.focal_gamma as f32;
         if gamma == 2.0 {
-            of.slope(map, mask, slopes, out, |miss| (2.0 * miss, miss * miss));
+            of.slope(up, map, mask, slopes, out, |miss| (2.0 * miss, miss * miss));
         } else {
             let both = |miss| (gamma * power(miss, gamma - 1.0), power(miss, gamma));
-            of.slope(map, mask, slopes, out, both);
+            of.slope(up, map, mask, slopes, out, both);
         }
     }
 }
@@ -250,6 +288,7 @@ fn power(miss: f32, exponent: f32) -> f32 {
 /// The losses of one map.
 struct Op {
     of: Segmentation,
+    up: Arc<Plane>,
     /// What the forward step leaves for the backward one.
     sums: OnceLock<Vec<Sums>>,
 }
@@ -260,17 +299,17 @@ impl CustomOp1 for Op {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (of, map) = (&self.of, slice(storage, layout)?);
-        let pixels = of.masks.elem_count();
-        if map.len() != pixels {
+        let (of, up, maps) = (&self.of, &*self.up, slice(storage, layout)?);
+        let (pixels, (windows, image)) = (of.masks.elem_count(), up.sizes());
+        if image != of.image || maps.len() / windows * image != pixels {
             bail!(
-                "segmentation loss: {} pixels, but {pixels} in the masks",
-                map.len()
+                "segmentation loss: {} windows of maps of {windows} for {image} pixels, but {pixels} pixels in the masks",
+                maps.len()
             );
         }
-        let images = with_values([&of.masks], |[masks]| of.per_image(map, masks))?;
+        let images = with_values([&of.masks], |[masks]| of.per_image(up, maps, masks))?;
         let images = self.sums.get_or_init(|| images);
-        let focal = images.iter().map(|s| s.focal).sum::<f64>() / map.len() as f64;
+        let focal = images.iter().map(|s| s.focal).sum::<f64>() / pixels as f64;
         let ratios = images.iter().flat_map(|s| of.dice_terms(s));
         let dice = ratios.map(|(a, b)| 1.0 - a / b).sum::<f64>() / images.len() as f64;
         let hinge =
@@ -284,7 +323,7 @@ impl CustomOp1 for Op {
         let weights = [weights[0], weights[1], weights[2]];
         let sums = self.sums.get().map_or(&[] as &[Sums], Vec::as_slice);
         let gradient = with_values([map, &self.of.masks], |[map, masks]| {
-            self.of.gradient(map, masks, sums, weights)
+            self.of.gradient(&self.up, map, masks, sums, weights)
         })?;
         Ok(Some(Tensor::from_vec(gradient, map.shape(), map.device())?))
     }
