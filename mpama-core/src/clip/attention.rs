@@ -117,6 +117,14 @@ impl Attention {
         join(&attended, self.heads)
     }
 
+    /// [`Attention::attend`] with `value` for queries, keys and values.
+    pub(super) fn attend_alike(&self, value: &Tensor) -> Result<Tensor> {
+        match !value.track_op() && kernels::serves(&[value]) {
+            true => kernels::heads::attend_alike(value, self.heads, self.precision),
+            false => self.attend(value, value, value),
+        }
+    }
+
     /// The same of sequences that begin alike, where no row sees what follows it. Differentiable.
     ///
     /// # Shapes

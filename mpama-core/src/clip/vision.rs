@@ -254,7 +254,7 @@ impl VisionTower {
             let value = attention.values(&u)?;
             let dual = i >= first_dual;
             if dual {
-                let attended = attention.attend(&value, &value, &value)?;
+                let attended = attention.attend_alike(&value)?;
                 vv = Some(attention.add_output(vv.as_ref().unwrap_or(&x), &attended)?);
             }
             let query = if dual && i + 1 == layers && last_block == LastBlock::ClassOnly {

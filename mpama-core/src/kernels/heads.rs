@@ -9,15 +9,18 @@ use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 use super::aligned::Aligned;
 use super::convert;
-use super::floats::exp_lanes;
+use super::floats::exp2_lanes;
 use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch};
 use super::strips::Strips;
 use super::tile::{self, ROWS, product, rows, rows_mut};
 use super::{for_each, in_registers, with_values, zeros};
+pub(crate) use alike::attend_alike;
+
+mod alike;
 
 /// Keys whose values are weighed at a time: their scores stay in the first-level cache.
-const KEYS: usize = 120;
+const KEYS: usize = 96;
 
 /// `softmax(q kᵀ / √d) v` for each of H heads, which lie side by side in the rows.
 ///
@@ -56,16 +59,17 @@ pub(crate) fn attend(
         let each = each.zip(out.chunks_exact_mut(queries * width));
         let strip = tile::width(precision);
         // keys and values of a head stay in the second-level cache for all strips of a task
-        let strips = queries
-            .div_ceil(strip)
-            .div_ceil(2 * rayon::current_num_threads());
-        let some = strips * strip * width;
-        let tasks = each.enumerate().flat_map(|(image, (query, out))| {
+        let strips = queries.div_ceil(strip);
+        let parts = (2 * rayon::current_num_threads()).min(strips);
+        let begin = |part: usize| (part * strips / parts * strip).min(queries) * width;
+        let tasks = each.enumerate().flat_map(|(image, (query, mut out))| {
             let heads = &packed[image * heads..][..heads];
-            query
-                .chunks(some)
-                .zip(out.chunks_mut(some))
-                .map(move |(query, out)| (heads, query, out))
+            (0..parts).map(move |part| {
+                let some = begin(part)..begin(part + 1);
+                let (here, rest) = std::mem::take(&mut out).split_at_mut(some.len());
+                out = rest;
+                (heads, &query[some], here)
+            })
         });
         for_each(tasks, |(heads, query, out)| {
             let queries = Queries {
@@ -195,7 +199,7 @@ impl Head {
         across: usize,
         scratch: &mut Scratch,
     ) {
-        let scale = (self.depth as f32).powf(-0.5);
+        let scale = exponent(self.depth);
         let steps = self.depth.div_ceil(self.precision.per_step());
         let (mut scaled, mut converted) = (vec![0.0; self.depth], vec![0; steps]);
         scratch.queries.resize(steps * across);
@@ -231,19 +235,14 @@ impl Head {
         let scores: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(scores));
         let strips = self.keys.iter().zip(scores.chunks_exact_mut(ROWS));
         for (s, ((strip, of_key), scores)) in strips.enumerate() {
-            let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, queries);
             // the last strip may end in rows that are no key
             let keys = self.count - s * ROWS;
-            for k in 0..ROWS {
-                let of_key = simd.splat_f32s(of_key[k]);
-                for v in 0..V {
-                    let mut score = step.floats(simd, sums[k][v]);
-                    if M::WHOLE {
-                        score = simd.mul_f32s(score, simd.mul_f32s(of_key, of_query[v]));
-                    }
-                    scores[k][v] = score;
-                    if k < keys {
-                        most[v] = simd.max_f32s(most[v], score);
+            let tile = scores_of(simd, step, (strip, of_key), (queries, of_query));
+            for (k, (row, score)) in scores.iter_mut().zip(&tile).enumerate() {
+                *row = *score;
+                if k < keys {
+                    for v in 0..V {
+                        most[v] = simd.max_f32s(most[v], score[v]);
                     }
                 }
             }
@@ -277,37 +276,81 @@ impl Head {
             let weights: &mut [[S::f32s; V]] = rows_mut(simd, scores);
             for row in &mut *weights {
                 for ((x, most), total) in row.iter_mut().zip(most).zip(&mut total) {
-                    *x = exp_lanes(simd, simd.sub_f32s(*x, *most));
+                    *x = exp2_lanes(simd, simd.sub_f32s(*x, *most));
                     *total = simd.add_f32s(*total, *x);
                 }
             }
-            let mut of_share = [simd.splat_f32s(1.0); V];
-            let b: &[u32] = if self.precision == Precision::F32 {
-                cast_slice(scores)
-            } else {
-                shares.resize(weights.len().div_ceil(2) * across);
-                let steps = S::as_mut_simd_u32s(shares).0.as_chunks_mut().0;
-                of_share = convert::shares(simd, self.precision, weights, steps);
-                shares
-            };
-            for ((strip, of_value), mixed) in values.iter().zip(mixed.chunks_exact_mut(ROWS)) {
-                let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, b);
-                for d in 0..ROWS {
-                    let of_value = simd.splat_f32s(of_value[d]);
-                    for v in 0..V {
-                        let sum = step.floats(simd, sums[d][v]);
-                        mixed[d][v] = if M::WHOLE {
-                            let worth = simd.mul_f32s(of_value, of_share[v]);
-                            simd.mul_add_e_f32s(sum, worth, mixed[d][v])
-                        } else {
-                            simd.add_f32s(mixed[d][v], sum)
-                        };
-                    }
-                }
-            }
+            self.add_mixture(simd, step, values, scores, shares, mixed);
         }
         total
     }
+
+    /// Adds some values, `[depth, keys]`, weighed by `weights` `[keys, across]`, to `mixed` `[depth, across]`.
+    #[inline(always)]
+    fn add_mixture<S: Simd, M: Step<S>, const V: usize>(
+        &self,
+        simd: S,
+        step: M,
+        values: &Strips,
+        weights: &[f32],
+        shares: &mut Aligned,
+        mixed: &mut [[S::f32s; V]],
+    ) {
+        let across = V * S::F32_LANES;
+        let mut of_share = [simd.splat_f32s(1.0); V];
+        let b: &[u32] = if self.precision == Precision::F32 {
+            cast_slice(weights)
+        } else {
+            let weights: &[[S::f32s; V]] = rows(simd, weights);
+            shares.resize(weights.len().div_ceil(2) * across);
+            let steps = S::as_mut_simd_u32s(shares).0.as_chunks_mut().0;
+            of_share = convert::shares(simd, self.precision, weights, steps);
+            shares
+        };
+        for ((strip, of_value), mixed) in values.iter().zip(mixed.chunks_exact_mut(ROWS)) {
+            let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, b);
+            for d in 0..ROWS {
+                let of_value = simd.splat_f32s(of_value[d]);
+                for v in 0..V {
+                    let sum = step.floats(simd, sums[d][v]);
+                    mixed[d][v] = if M::WHOLE {
+                        let worth = simd.mul_f32s(of_value, of_share[v]);
+                        simd.mul_add_e_f32s(sum, worth, mixed[d][v])
+                    } else {
+                        simd.add_f32s(mixed[d][v], sum)
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// What a product of a query and a key is multiplied by, so that the weight is two to the power of it.
+fn exponent(depth: usize) -> f32 {
+    std::f32::consts::LOG2_E * (depth as f32).powf(-0.5)
+}
+
+/// Scores of a strip of keys and the queries of a tile, each with what its numbers are worth.
+#[inline(always)]
+fn scores_of<S: Simd, M: Step<S>, const V: usize>(
+    simd: S,
+    step: M,
+    (strip, of_key): (&[u32], &[f32]),
+    (queries, of_query): (&[u32], &[S::f32s; V]),
+) -> [[S::f32s; V]; ROWS] {
+    let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, queries);
+    let mut scores = [[simd.splat_f32s(0.0); V]; ROWS];
+    for k in 0..ROWS {
+        let of_key = simd.splat_f32s(of_key[k]);
+        for v in 0..V {
+            let score = step.floats(simd, sums[k][v]);
+            scores[k][v] = match M::WHOLE {
+                true => simd.mul_f32s(score, simd.mul_f32s(of_key, of_query[v])),
+                false => score,
+            };
+        }
+    }
+    scores
 }
 
 #[cfg(test)]

@@ -87,12 +87,12 @@ pub(crate) fn for_each<T: Send>(tasks: impl Iterator<Item = T>, work: impl Fn(T)
 /// Zeros to add to. They are written here, side by side: a page that is read before it is first written
 /// costs two faults, and one thread would take long over memory that served before.
 fn zeros(count: usize) -> Vec<f32> {
-    const SOME: usize = 1024;
+    const SOME: usize = 64;
     let some = 0..count.div_ceil(SOME);
     let zeros: Vec<_> = if rayon::current_num_threads() == 1 {
         some.map(|_| [0.0; SOME]).collect()
     } else {
-        let some = some.into_par_iter().with_min_len(16);
+        let some = some.into_par_iter().with_min_len(256);
         some.map(|_| [0.0; SOME]).collect()
     };
     let mut zeros = zeros.into_flattened();

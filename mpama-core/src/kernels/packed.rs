@@ -11,7 +11,7 @@ use pulp::bytemuck::{cast_slice_mut, try_cast_slice};
 
 use super::aligned::Aligned;
 use super::convert;
-use super::floats::exp_lanes;
+use super::floats::exp2_lanes;
 use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch, prefetch};
 use super::strips::Strips;
@@ -258,12 +258,15 @@ impl Packed {
     ) {
         let computed = computed(self.precision);
         let (blocks, parts) = shares(x.len(), rayon::current_num_threads());
-        let block = x.len().div_ceil(blocks).next_multiple_of(ROWS).max(ROWS);
         let part = (self.bias.len() / self.across).div_ceil(parts);
+        let tiles = x.len().div_ceil(ROWS);
+        let begin = |block: usize| (block * tiles / blocks * ROWS).min(x.len());
         let mut out = out.into_iter();
-        let tasks = x.chunks(block).enumerate().flat_map(|(b, x)| {
-            let columns = columns(out.by_ref().take(x.len()), part * self.across);
-            let onto = onto.as_ref().map(|onto| &onto[b * block..][..x.len()]);
+        let tasks = (0..blocks).flat_map(|b| {
+            let rows = begin(b)..begin(b + 1);
+            let columns = columns(out.by_ref().take(rows.len()), part * self.across);
+            let onto = onto.as_ref().map(|onto| &onto[rows.clone()]);
+            let x = &x[rows];
             columns.into_iter().enumerate().map(move |(p, out)| Block {
                 weights: self,
                 computed,
@@ -292,7 +295,10 @@ fn shares(rows: usize, threads: usize) -> (usize, usize) {
 }
 
 /// The columns of rows, so many at a time.
-fn columns<'a>(rows: impl Iterator<Item = &'a mut [f32]>, some: usize) -> Vec<Vec<&'a mut [f32]>> {
+pub(super) fn columns<'a>(
+    rows: impl Iterator<Item = &'a mut [f32]>,
+    some: usize,
+) -> Vec<Vec<&'a mut [f32]>> {
     let mut columns: Vec<Vec<&mut [f32]>> = Vec::new();
     for row in rows {
         columns.resize_with(row.len().div_ceil(some), Vec::new);
@@ -458,9 +464,10 @@ fn widen<S: Simd, const V: usize>(simd: S, steps: &[u32], floats: &mut Aligned) 
 /// `x · sigmoid(1.702 x)`.
 #[inline(always)]
 fn quick_gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let one = simd.splat_f32s(1.0);
-    let grown = exp_lanes(simd, simd.mul_f32s(x, simd.splat_f32s(-1.702)));
-    simd.div_f32s(x, simd.add_f32s(one, grown))
+    const EACH: f32 = -1.702 * std::f32::consts::LOG2_E;
+    let exponent = simd.mul_f32s(x, simd.splat_f32s(EACH));
+    let grown = exp2_lanes(simd, simd.min_f32s(simd.splat_f32s(126.0), exponent));
+    simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), grown))
 }
 
 #[cfg(test)]
