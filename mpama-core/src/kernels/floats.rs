@@ -1,5 +1,7 @@
 //! Sums and exponentials of slices, written so that the compiler keeps them in wide registers.
 
+use std::f32::consts::LN_2;
+
 use pulp::Simd;
 
 /// Partial sums side by side.
@@ -64,8 +66,8 @@ pub(super) fn exp2_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let f = simd.sub_f32s(x, simd.sub_f32s(rounded, round));
     // 2ᶠ for f within ±½, nearest in relative error among those that are 1 at 0; a loop: closures are not always
     // compiled for the registers that they are called in
-    let mut p = simd.splat_f32s(1.326_470_8e-3);
-    for c in [9.671_514e-3, 5.550_734e-2, 0.240_222_42, 0.693_147, 1.0] {
+    let mut p = simd.splat_f32s(1.330_061_7e-3);
+    for c in [9.669_694e-3, 5.550_558_5e-2, 0.240_222_83, LN_2, 1.0] {
         p = simd.mul_add_e_f32s(p, f, simd.splat_f32s(c));
     }
     // the whole part, in the lowest bits of what was rounded, is added to the exponent

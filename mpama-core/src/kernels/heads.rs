@@ -307,20 +307,8 @@ impl Head {
             of_share = convert::shares(simd, self.precision, weights, steps);
             shares
         };
-        for ((strip, of_value), mixed) in values.iter().zip(mixed.chunks_exact_mut(ROWS)) {
-            let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, b);
-            for d in 0..ROWS {
-                let of_value = simd.splat_f32s(of_value[d]);
-                for v in 0..V {
-                    let sum = step.floats(simd, sums[d][v]);
-                    mixed[d][v] = if M::WHOLE {
-                        let worth = simd.mul_f32s(of_value, of_share[v]);
-                        simd.mul_add_e_f32s(sum, worth, mixed[d][v])
-                    } else {
-                        simd.add_f32s(mixed[d][v], sum)
-                    };
-                }
-            }
+        for (strip, mixed) in values.iter().zip(mixed.chunks_exact_mut(ROWS)) {
+            add_product(simd, step, strip, (b, &of_share), mixed);
         }
     }
 }
@@ -351,6 +339,30 @@ fn scores_of<S: Simd, M: Step<S>, const V: usize>(
         }
     }
     scores
+}
+
+/// Adds the product of a strip and what lies across, each with what its numbers are worth, to a tile.
+#[inline(always)]
+fn add_product<S: Simd, M: Step<S>, const V: usize>(
+    simd: S,
+    step: M,
+    (strip, of_row): (&[u32], &[f32]),
+    (b, of_column): (&[u32], &[S::f32s; V]),
+    tile: &mut [[S::f32s; V]],
+) {
+    let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, b);
+    for r in 0..ROWS {
+        let of_row = simd.splat_f32s(of_row[r]);
+        for v in 0..V {
+            let sum = step.floats(simd, sums[r][v]);
+            tile[r][v] = if M::WHOLE {
+                let worth = simd.mul_f32s(of_row, of_column[v]);
+                simd.mul_add_e_f32s(sum, worth, tile[r][v])
+            } else {
+                simd.add_f32s(tile[r][v], sum)
+            };
+        }
+    }
 }
 
 #[cfg(test)]

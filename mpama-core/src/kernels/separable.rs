@@ -52,11 +52,6 @@ impl Plane {
         (rows.from * cols.from, rows.to() * cols.to())
     }
 
-    /// Rows of the result.
-    pub(crate) fn to_rows(&self) -> usize {
-        self.rows.to()
-    }
-
     /// Columns of the result.
     pub(crate) fn to_cols(&self) -> usize {
         self.cols.to()

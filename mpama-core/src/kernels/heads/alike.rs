@@ -14,9 +14,9 @@ use super::super::packed::columns;
 use super::super::precision::Precision;
 use super::super::step::{Step, Work, computed, dispatch};
 use super::super::strips::Strips;
-use super::super::tile::{self, ROWS, product, rows, rows_mut};
+use super::super::tile::{self, ROWS, rows, rows_mut};
 use super::super::{for_each, in_registers, with_values, zeros};
-use super::{Columns, Head, KEYS, Scratch, attend, exponent, laid_out, scores_of};
+use super::{Columns, Head, KEYS, Scratch, add_product, attend, exponent, laid_out, scores_of};
 
 /// Queries whose scores among each other are all computed: whole tiles in any registers, and whole [`KEYS`].
 const GROUP: usize = 2 * KEYS;
@@ -126,10 +126,11 @@ impl Work for Alike<'_> {
             }
             let (total, mixed): (&[f32], &[f32]) = (cast_slice(&total), cast_slice(&scratch.mixed));
             for (q, out) in self.out[first..].iter_mut().take(across).enumerate() {
-                let total = total[q] + later.total[first + q];
-                for (d, (out, mixed)) in out.iter_mut().zip(mixed.chunks_exact(across)).enumerate()
-                {
-                    *out = (mixed[q] + later.mixed(first + q, d, across)) / total;
+                let each = 1.0 / (total[q] + later.total[first + q]);
+                let mixed = mixed.chunks_exact(across).map(|weighed| weighed[q]);
+                let earlier = later.of_row(first + q, across);
+                for ((out, mixed), earlier) in out.iter_mut().zip(mixed).zip(earlier) {
+                    *out = (mixed + earlier) * each;
                 }
             }
         }
@@ -202,21 +203,28 @@ impl Later {
     #[inline(always)]
     fn take_values<'a>(
         &mut self,
-        rows: impl Iterator<Item = &'a [f32]> + Clone,
+        rows: impl Iterator<Item = &'a [f32]>,
         across: usize,
         precision: Precision,
     ) {
         let steps = across / precision.per_step();
-        let (mut column, mut converted) = (vec![0.0; across], vec![0; steps]);
-        self.values.resize(self.worth.len() * steps);
-        for (d, worth) in self.worth.iter_mut().enumerate() {
-            for (x, row) in column.iter_mut().zip(rows.clone()) {
-                *x = row.get(d).copied().unwrap_or(0.0);
+        let mut columns = vec![0.0; self.worth.len() * across];
+        for (q, row) in rows.enumerate() {
+            for (d, x) in row.iter().enumerate() {
+                columns[d * across + q] = *x;
             }
-            (*worth, _) = convert::weights(precision, &column, &mut converted);
-            let panel = &mut self.values[d / across * steps * across..][..steps * across];
-            for (row, step) in panel.chunks_exact_mut(across).zip(&converted) {
-                row[d % across] = *step;
+        }
+        let mut converted = vec![0; steps];
+        self.values.resize(self.worth.len() * steps);
+        let panels = self.values.chunks_exact_mut(steps * across);
+        let worth = self.worth.chunks_exact_mut(across);
+        let columns = columns.chunks_exact(across * across);
+        for ((panel, worth), columns) in panels.zip(worth).zip(columns) {
+            for (d, column) in columns.chunks_exact(across).enumerate() {
+                (worth[d], _) = convert::weights(precision, column, &mut converted);
+                for (row, step) in panel.chunks_exact_mut(across).zip(&converted) {
+                    row[d] = *step;
+                }
             }
         }
     }
@@ -246,29 +254,18 @@ impl Later {
         for ((mixed, values), of_value) in mixed.zip(values).zip(of_values) {
             let mixed: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(mixed));
             let mixed = mixed[first..].chunks_exact_mut(ROWS);
-            for ((strip, of_row), mixed) in self.weights.iter().zip(mixed) {
-                let sums: [[M::Sums; V]; ROWS] = product(simd, step, strip, values);
-                for k in 0..ROWS {
-                    let of_row = simd.splat_f32s(of_row[k]);
-                    for v in 0..V {
-                        let sum = step.floats(simd, sums[k][v]);
-                        mixed[k][v] = if M::WHOLE {
-                            let worth = simd.mul_f32s(of_row, of_value[v]);
-                            simd.mul_add_e_f32s(sum, worth, mixed[k][v])
-                        } else {
-                            simd.add_f32s(mixed[k][v], sum)
-                        };
-                    }
-                }
+            for (strip, mixed) in self.weights.iter().zip(mixed) {
+                add_product(simd, step, strip, (values, of_value), mixed);
             }
         }
     }
 
-    /// What query `q` has got of input `d`.
+    /// What a row has got, panel by panel.
     #[inline(always)]
-    fn mixed(&self, q: usize, d: usize, across: usize) -> f32 {
-        let rows = self.mixed.len() / self.worth.len();
-        f32::from_bits(self.mixed[(d / across * rows + q) * across + d % across])
+    fn of_row(&self, row: usize, across: usize) -> impl Iterator<Item = f32> {
+        let mixed: &[f32] = cast_slice(&self.mixed);
+        let panels = mixed.chunks_exact(mixed.len() / self.panels);
+        panels.flat_map(move |panel| panel[row * across..][..across].iter().copied())
     }
 }
 
