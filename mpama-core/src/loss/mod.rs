@@ -16,7 +16,7 @@ pub use hinge::hinge;
 use candle_core::{DType, Tensor};
 
 use crate::config::LossConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::perception::{Perception, enlarged};
 use segmentation::Segmentation;
 
@@ -49,6 +49,13 @@ impl Losses {
         global: Option<Tensor>,
         config: &LossConfig,
     ) -> Result<Self> {
+        if maps.len() != levels.len() {
+            return Err(Error::Shape {
+                what: "maps, one for each perception".into(),
+                expected: vec![levels.len()],
+                found: vec![maps.len()],
+            });
+        }
         let one_pass = masks.device().is_cpu() && masks.dtype() == DType::F32;
         let sums = match one_pass {
             true => sums_in_one_pass(maps, levels, masks, config)?,

@@ -301,7 +301,7 @@ impl CustomOp1 for Op {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (of, up, maps) = (&self.of, &*self.up, slice(storage, layout)?);
         let (pixels, (windows, image)) = (of.masks.elem_count(), up.sizes());
-        if image != of.image || maps.len() / windows * image != pixels {
+        if image != of.image || maps.len() * image != pixels * windows {
             bail!(
                 "segmentation loss: {} windows of maps of {windows} for {image} pixels, but {pixels} pixels in the masks",
                 maps.len()

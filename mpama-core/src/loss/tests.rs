@@ -263,7 +263,7 @@ fn one_pass_enlarges_as_the_composed_losses_do() {
 }
 
 #[test]
-fn maps_of_another_size_than_the_masks_are_refused() {
+fn maps_that_do_not_belong_to_masks_or_levels_are_refused() {
     let map = map().to_dtype(DType::F32).unwrap();
     let mask = Tensor::zeros((2, 5, 6), DType::F32, &Device::Cpu).unwrap();
     let short = map.narrow(0, 0, 1).unwrap();
@@ -278,4 +278,7 @@ fn maps_of_another_size_than_the_masks_are_refused() {
         let error = losses.unwrap_err().to_string();
         assert!(error.contains("masks"), "{error}");
     }
+    let none = Losses::new(&[], &pixels(), &mask, None, &LossConfig::default());
+    let error = none.unwrap_err().to_string();
+    assert!(error.contains("one for each perception"), "{error}");
 }

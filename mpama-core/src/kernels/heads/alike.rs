@@ -90,7 +90,7 @@ struct Later {
     /// Values of the queries of a tile, `[panels, steps, across]`, and what their numbers are worth.
     values: Aligned,
     worth: Vec<f32>,
-    /// Weights of some keys, where they are not as they were computed.
+    /// Weights of some keys as numbers of the precision, `[keys, across]`.
     weights: Strips,
     panels: usize,
 }

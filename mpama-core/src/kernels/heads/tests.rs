@@ -3,8 +3,15 @@ use super::super::tests::numbers;
 use super::*;
 use crate::clip::attention::composed;
 
-fn flat(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// How far apart, of the size of `b`.
+pub(crate) fn apart(a: &[f32], b: &[f32]) -> f32 {
+    let size: f32 = b.iter().map(|x| x * x).sum();
+    let apart: f32 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    (apart / size).sqrt()
 }
 
 /// The same in Candle's operations.
@@ -63,7 +70,6 @@ fn fewer_bits_are_as_near_as_they_can_be() {
         let key = numbers(&[1, keys, width], size, 0.5);
         let value = numbers(&[1, keys, width], size, 0.8);
         let plain = plain(&query, &key, &value, heads);
-        let size = plain.iter().map(|x| x * x).sum::<f32>();
         for (precision, most) in [
             (Precision::F32, 1e-6),
             (Precision::Int16, 2e-3),
@@ -71,8 +77,7 @@ fn fewer_bits_are_as_near_as_they_can_be() {
             (Precision::Bf16, 2e-2),
         ] {
             let ours = flat(&attend(&query, &key, &value, heads, precision).unwrap());
-            let apart = ours.iter().zip(&plain).map(|(a, b)| (a - b).powi(2));
-            let apart = (apart.sum::<f32>() / size).sqrt();
+            let apart = apart(&ours, &plain);
             assert!(
                 apart < most,
                 "{precision}, {queries}x{keys}x{depth}: {apart}"

@@ -1,17 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::super::super::tests::numbers;
+use super::super::tests::{apart, flat};
 use super::*;
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
-/// How far apart, of the size of `b`.
-fn apart(a: &[f32], b: &[f32]) -> f32 {
-    let size: f32 = b.iter().map(|x| x * x).sum();
-    let apart: f32 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
-    (apart / size).sqrt()
-}
 
 #[test]
 fn it_is_attention_to_oneself() {
