@@ -3,7 +3,9 @@
 use super::defect::Defect;
 use super::noise::Dice;
 use super::texel::Look;
-use super::{board, electronics, fabrics, goods, hardware, materials, medicine};
+use super::{
+    board, coverings, electronics, fabrics, goods, hardware, materials, medicine, workpieces,
+};
 
 /// What a category is made up of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,13 +113,15 @@ mod fitting {
     pub(super) const TAPE: &[Defect] = &[Hole, Stain, Dirt, Fibre, Burn, Cut, Warp, Discolouration, MissingPart];
     pub(super) const CABLE: &[Defect] = &[Stain, Dirt, Fibre, Burn, Cut, Warp, Discolouration, MissingPart];
     pub(super) const PACK: &[Defect] = &[Scratch, Hole, Stain, Dirt, Fibre, Dent, Cut, Discolouration, MissingPart];
+    pub(super) const PLATE: &[Defect] = &[Scratch, Hole, Stain, Dirt, Fibre, Dent, Burn, Discolouration, ChippedEdge];
     pub(super) const CAN: &[Defect] = &[Scratch, Hole, Stain, Dirt, Fibre, Dent, Burn, Cut, Discolouration, MissingPart];
 }
 use fitting::*;
 
-/// Everything that can be drawn: 16 surfaces, then 16 objects.
+/// Everything that can be drawn: 16 surfaces and 16 objects that look as their kind does, then 8 of each
+/// whose design is another in every image.
 #[rustfmt::skip]
-pub const CATEGORIES: [Category; 32] = [
+pub const CATEGORIES: [Category; 48] = [
     surface("woven_cloth", Turn::Any, fabrics::woven_cloth, CLOTH),
     surface("denim", Turn::Any, fabrics::denim, CLOTH),
     surface("leather", Turn::Any, fabrics::leather, SKIN),
@@ -150,4 +154,20 @@ pub const CATEGORIES: [Category; 32] = [
     object("bearing", Turn::Any, hardware::bearing, METAL),
     object("battery", Turn::Any, electronics::battery, CAN),
     object("blister_pack", Turn::Slight, medicine::blister_pack, PACK),
+    surface("wallpaper", Turn::Slight, coverings::wallpaper, CLOTH),
+    surface("paving", Turn::Any, coverings::paving, STONE),
+    surface("foam", Turn::Any, coverings::foam, CLOTH),
+    surface("rattan", Turn::Any, coverings::rattan, MESH),
+    surface("felt", Turn::Any, coverings::felt, CLOTH),
+    surface("granite", Turn::Any, coverings::granite, STONE),
+    surface("embossed_sheet", Turn::Any, coverings::embossed_sheet, PATTERNED),
+    surface("awning", Turn::Any, coverings::awning, CLOTH),
+    object("bracket", Turn::Any, workpieces::bracket, METAL),
+    object("knob", Turn::Any, workpieces::knob, BRITTLE),
+    object("connector", Turn::Slight, workpieces::connector, ASSEMBLY),
+    object("nameplate", Turn::Any, workpieces::nameplate, PLATE),
+    object("glazed_tile", Turn::Any, workpieces::glazed_tile, BRITTLE),
+    object("sweet", Turn::Any, workpieces::sweet, FOOD),
+    object("grille", Turn::Any, workpieces::grille, METAL),
+    object("pebble", Turn::Any, workpieces::pebble, BRITTLE),
 ];

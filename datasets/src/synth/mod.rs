@@ -2,7 +2,8 @@
 //! or damaged, with exact masks. For trials and tests on a machine that has no dataset.
 //!
 //! A category is a function of the plane: colour, height, gloss (`fabrics`, `materials`, `hardware`,
-//! `goods`, `medicine`, `electronics`, `board`). A defect changes that matter before light falls on it
+//! `goods`, `medicine`, `electronics`, `board`; `coverings` and `workpieces`, whose design is another in
+//! every image). A defect changes that matter before light falls on it
 //! (`lines`, `patches`, `loss`), so that it shines and casts shade as the rest does; then one camera
 //! takes both twins (`light`) and the mask is where they differ (`mask`).
 //!
@@ -13,6 +14,7 @@
 
 mod board;
 mod category;
+mod coverings;
 mod damage;
 mod defect;
 mod electronics;
@@ -33,6 +35,7 @@ mod scene;
 mod shape;
 mod split;
 mod texel;
+mod workpieces;
 mod write;
 
 pub use category::{CATEGORIES, Category, Kind};

@@ -65,8 +65,8 @@ impl Default for Recipe {
         let phase = |steps, side, pairs| Phase { steps, side, pairs };
         Self {
             seed: 1,
-            twins: 480,
-            phases: vec![phase(4000, 64, 20), phase(5000, 128, 12)],
+            twins: 320,
+            phases: vec![phase(3600, 64, 20), phase(4200, 128, 12)],
             learning_rate: 1.5e-3,
             warmup: 100,
             twin_weight: 2.0,
