@@ -1,4 +1,4 @@
-//! Which categories teach, which decide and which judge.
+//! Which categories teach, which decide, which judge and which may teach more.
 
 use super::{CATEGORIES, Category};
 
@@ -22,8 +22,27 @@ const TEST: [&str; 6] = [
     "tread_plate",
 ];
 
-/// The part a category has in the demo. The three parts are disjoint, with surfaces and objects in
-/// each.
+/// May teach a backbone.
+const VARIED: [&str; 16] = [
+    "awning",
+    "bracket",
+    "connector",
+    "embossed_sheet",
+    "felt",
+    "foam",
+    "glazed_tile",
+    "granite",
+    "grille",
+    "knob",
+    "nameplate",
+    "paving",
+    "pebble",
+    "rattan",
+    "sweet",
+    "wallpaper",
+];
+
+/// The part a category has in the demo. The parts are disjoint, with surfaces and objects in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Split {
     /// Teaches: the demo's backbone, and its adapter on other images of the same categories.
@@ -32,6 +51,8 @@ pub enum Split {
     Selection,
     /// Judges.
     Test,
+    /// May teach a backbone: things whose design is another in every image.
+    Varied,
 }
 
 impl Split {
@@ -41,6 +62,8 @@ impl Split {
             Split::Selection
         } else if TEST.contains(&category.name) {
             Split::Test
+        } else if VARIED.contains(&category.name) {
+            Split::Varied
         } else {
             Split::Training
         }
@@ -63,6 +86,7 @@ mod tests {
             (Split::Training, 20),
             (Split::Selection, 6),
             (Split::Test, 6),
+            (Split::Varied, 16),
         ] {
             let categories = split.categories();
             assert_eq!(categories.len(), count, "{split:?}");

@@ -54,8 +54,8 @@ pub struct PretrainStep {
     pub dense: f32,
 }
 
-/// Makes a CLIP in `folder` from the categories of [`Split::Training`]: `config.json`,
-/// `tokenizer.json` and `model.safetensors` in half precision.
+/// Makes a CLIP in `folder` from the categories of [`Split::Training`], and of [`Split::Varied`] if the
+/// recipe says so: `config.json`, `tokenizer.json` and `model.safetensors` in half precision.
 ///
 /// `progress` is told of every step. Between, `pretraining.safetensors` holds the state from which a
 /// run that was stopped or killed continues to the same bytes on the same machine; a folder that has
@@ -87,7 +87,10 @@ fn run(
         return Ok(Outcome::Done(()));
     }
     let size = recipe.size;
-    let categories = Split::Training.categories();
+    let mut categories = Split::Training.categories();
+    if recipe.varied {
+        categories.extend(Split::Varied.categories());
+    }
     let pool = Pool::draw(&categories, recipe.twins, size.image, recipe.seed << 20)?;
 
     let vocabulary = Vocabulary::learn(&vocabulary(&categories, &pool.colours()));

@@ -21,6 +21,9 @@ pub struct Recipe {
     pub seed: u64,
     /// Twins that are drawn of each category.
     pub twins: usize,
+    /// Whether it learns from the categories of [`Split::Varied`](mpama_datasets::synth::Split::Varied) too, not only
+    /// from those that the demo's adapter has.
+    pub varied: bool,
     /// One after the other: parts of images first, which cost less, whole ones last.
     pub phases: Vec<Phase>,
     /// Highest learning rate of Adam; it rises linearly from 0 and falls to 0 with the cosine.
@@ -65,8 +68,9 @@ impl Default for Recipe {
         let phase = |steps, side, pairs| Phase { steps, side, pairs };
         Self {
             seed: 1,
-            twins: 320,
-            phases: vec![phase(3600, 64, 20), phase(4200, 128, 12)],
+            twins: 480,
+            varied: false,
+            phases: vec![phase(4000, 64, 20), phase(5000, 128, 12)],
             learning_rate: 1.5e-3,
             warmup: 100,
             twin_weight: 2.0,
