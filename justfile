@@ -22,6 +22,11 @@ lint:
 test *args:
     cargo test --workspace --locked {{ args }}
 
+# kernels in the registers of no machine under Miri (rustup toolchain install nightly --component miri,rust-src)
+[group('check')]
+miri:
+    RAYON_NUM_THREADS=1 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-permissive-provenance" cargo +nightly miri test -p mpama-core --lib --locked -- kernels::aligned kernels::packed::tests::every_width kernels::packed::tests::it_is_added kernels::heads::tests::what_is_no
+
 # what the metrics cost (1,725 maps of 518×518, as many as MVTec AD's test set has) and the steps of training, or one: just bench steps
 [group('check')]
 bench what='*' *args:

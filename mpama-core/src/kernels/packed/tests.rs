@@ -123,7 +123,13 @@ fn scalar<M: Step<Scalar>>(
 
 #[test]
 fn every_width_of_register_gives_the_same_sums() {
-    for inputs in [1, 33, 258, 700] {
+    // Miri takes minutes for what a processor does at once
+    let sizes = if cfg!(miri) {
+        &[1, 33][..]
+    } else {
+        &[1, 33, 258, 700]
+    };
+    for &inputs in sizes {
         let weight = numbers(&[21, inputs], 1.0, 0.1);
         let x = flat(&numbers(&[11, inputs], 0.3, 0.5));
         for precision in Precision::ALL {
