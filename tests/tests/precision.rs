@@ -13,3 +13,8 @@ fn towers_as_they_are_initialised() {
 fn towers_that_are_hard_on_small_numbers() {
     bounds::towers_that_are_hard_on_small_numbers();
 }
+
+#[test]
+fn what_is_no_number_stays_none() {
+    bounds::what_is_no_number_stays_none();
+}

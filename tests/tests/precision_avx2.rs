@@ -13,4 +13,5 @@ fn towers_in_avx2_registers() {
     }
     bounds::towers_as_they_are_initialised();
     bounds::towers_that_are_hard_on_small_numbers();
+    bounds::what_is_no_number_stays_none();
 }

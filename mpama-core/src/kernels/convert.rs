@@ -3,6 +3,7 @@
 use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
 
+use super::floats::at_most;
 use super::precision::Precision;
 
 /// Largest whole number of a token: 14 bits, or a byte with its sign.
@@ -162,7 +163,7 @@ pub(super) fn shares<S: Simd, const V: usize>(
         for v in 0..V {
             let most = simd.div_f32s(simd.splat_f32s(largest), most[v]);
             let sum = simd.div_f32s(simd.splat_f32s(room), sum[v]);
-            each[v] = simd.min_f32s(simd.splat_f32s(1e30), simd.min_f32s(most, sum));
+            each[v] = at_most(simd, simd.splat_f32s(1e30), at_most(simd, most, sum));
         }
     }
     let zeros = [simd.splat_f32s(0.0); V];

@@ -61,7 +61,7 @@ pub(crate) fn ln(x: f32) -> f32 {
 pub(super) fn exp2_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // adding it leaves no bits for a fraction
     let round = simd.splat_f32s(12_582_912.0); // 1.5·2²³
-    let x = simd.max_f32s(simd.splat_f32s(-125.0), x);
+    let x = at_least(simd, simd.splat_f32s(-125.0), x);
     let rounded = simd.add_f32s(x, round);
     let f = simd.sub_f32s(x, simd.sub_f32s(rounded, round));
     // 2ᶠ for f within ±½, nearest in relative error among those that are 1 at 0; a loop: closures are not always
@@ -75,9 +75,28 @@ pub(super) fn exp2_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(p), whole))
 }
 
+/// `x`, but `least` in lanes where it is below. What is no number stays none: wide registers do that by themselves,
+/// if `x` is the second operand, but `f32::max` would drop it.
+#[inline(always)]
+pub(super) fn at_least<S: Simd>(simd: S, least: S::f32s, x: S::f32s) -> S::f32s {
+    match S::F32_LANES {
+        1 => simd.select_f32s(simd.less_than_f32s(x, least), least, x),
+        _ => simd.max_f32s(least, x),
+    }
+}
+
+/// `x`, but `most` in lanes where it is above; as [`at_least`].
+#[inline(always)]
+pub(super) fn at_most<S: Simd>(simd: S, most: S::f32s, x: S::f32s) -> S::f32s {
+    match S::F32_LANES {
+        1 => simd.select_f32s(simd.less_than_f32s(most, x), most, x),
+        _ => simd.min_f32s(most, x),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use pulp::{Arch, WithSimd};
+    use pulp::{Arch, Scalar, WithSimd};
 
     use super::*;
 
@@ -97,7 +116,7 @@ mod tests {
         let arguments: Vec<f32> = (-12_704..12_704).map(|i| i as f32 * 0.01).collect();
         let (mut wide, mut scalar) = (arguments.clone(), arguments.clone());
         Arch::new().dispatch(Lanes(&mut wide));
-        Lanes(&mut scalar).with_simd(pulp::Scalar::new());
+        Lanes(&mut scalar).with_simd(Scalar::new());
         for ((x, a), b) in arguments.iter().zip(&wide).zip(&scalar) {
             let exact = f64::from(*x).max(-125.0).exp2();
             for y in [a, b] {
@@ -107,9 +126,13 @@ mod tests {
         }
         let mut ends = [f32::NEG_INFINITY; 16];
         ends[1] = f32::NAN;
+        let mut scalar = ends;
         Arch::new().dispatch(Lanes(&mut ends));
-        assert!(ends[0] > 0.0 && ends[0] < 3e-38);
-        assert!(ends[1].is_nan(), "{}", ends[1]);
+        Lanes(&mut scalar).with_simd(Scalar::new());
+        for ends in [ends, scalar] {
+            assert!(ends[0] > 0.0 && ends[0] < 3e-38);
+            assert!(ends[1].is_nan(), "{}", ends[1]);
+        }
     }
 
     #[test]

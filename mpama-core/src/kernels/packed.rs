@@ -11,7 +11,7 @@ use pulp::bytemuck::{cast_slice_mut, try_cast_slice};
 
 use super::aligned::Aligned;
 use super::convert;
-use super::floats::exp2_lanes;
+use super::floats::{at_most, exp2_lanes};
 use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch, prefetch};
 use super::strips::Strips;
@@ -466,7 +466,7 @@ fn widen<S: Simd, const V: usize>(simd: S, steps: &[u32], floats: &mut Aligned) 
 fn quick_gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const EACH: f32 = -1.702 * std::f32::consts::LOG2_E;
     let exponent = simd.mul_f32s(x, simd.splat_f32s(EACH));
-    let grown = exp2_lanes(simd, simd.min_f32s(simd.splat_f32s(126.0), exponent));
+    let grown = exp2_lanes(simd, at_most(simd, simd.splat_f32s(126.0), exponent));
     simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), grown))
 }
 

@@ -3,6 +3,7 @@
 #[path = "network.rs"]
 mod network;
 
+use candle_core::Tensor;
 use mpama_core::clip::Precision;
 use network::{Apart, Kind, Network, Shape, apart};
 
@@ -61,4 +62,31 @@ pub(crate) fn towers_that_are_hard_on_small_numbers() {
             (Precision::Int8, 0.995),
         ],
     );
+}
+
+/// One broken pixel breaks every token: attention must not hide it.
+pub(crate) fn what_is_no_number_stays_none() {
+    let shape = Shape {
+        width: 64,
+        layers: 2,
+        heads: 2,
+        image: 14 * 5,
+    };
+    let network = Network::new(Kind::Initial, shape);
+    let pixels = network.pixels.flatten_all().unwrap();
+    let mut pixels: Vec<f32> = pixels.to_vec1().unwrap();
+    pixels[40] = f32::NAN;
+    let pixels = Tensor::from_vec(pixels, network.pixels.shape(), network.pixels.device()).unwrap();
+    for precision in [
+        Precision::F32,
+        Precision::Int16,
+        Precision::Bf16,
+        Precision::Int8,
+    ] {
+        let seen = network.tower(Some(precision)).forward(&pixels).unwrap();
+        for tokens in [seen.class, seen.patches] {
+            let tokens: Vec<f32> = tokens.flatten_all().unwrap().to_vec1().unwrap();
+            assert!(tokens.iter().all(|x| x.is_nan()), "{precision}");
+        }
+    }
 }
