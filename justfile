@@ -22,7 +22,7 @@ lint:
 test *args:
     cargo test --workspace --locked {{ args }}
 
-# kernels in the registers of no machine under Miri (rustup toolchain install nightly --component miri,rust-src)
+# the portable kernels under Miri (rustup toolchain install nightly --component miri,rust-src): some minutes, once built
 [group('check')]
 miri:
     RAYON_NUM_THREADS=1 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows -Zmiri-permissive-provenance" cargo +nightly miri test -p mpama-core --lib --locked -- kernels::aligned kernels::packed::tests::every_width kernels::packed::tests::it_is_added kernels::heads::tests::what_is_no

@@ -125,7 +125,7 @@ pub(super) fn rattan(dice: &mut Dice) -> Look {
         };
         let other = if turn { fx } else { fy };
         let band = (1.0 - (across / gap).powi(2)).max(0.0).sqrt();
-        let arch = (0.5 - other.abs()).max(0.0).min(0.3);
+        let arch = (0.5 - other.abs()).clamp(0.0, 0.3);
         let ridge = 0.5 + 0.5 * (across * strands * TAU).cos();
         let tone = 0.82
             + 0.18 * band
