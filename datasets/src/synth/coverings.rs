@@ -117,13 +117,13 @@ pub(super) fn rattan(dice: &mut Dice) -> Look {
         let p = bent(p, 0.02, salt);
         let (i, fx) = lattice(p[0] / pitch);
         let (j, fy) = lattice(p[1] / pitch);
-        let turn = (i + j).div_euclid(over).rem_euclid(2) == 0;
-        let (across, along, line, colour) = if turn {
+        let lengthwise = (i + j).div_euclid(over).rem_euclid(2) == 0;
+        let (across, along, line, colour) = if lengthwise {
             (fy, p[0], j, first)
         } else {
             (fx, p[1], i + 50, second)
         };
-        let other = if turn { fx } else { fy };
+        let other = if lengthwise { fx } else { fy };
         let band = (1.0 - (across / gap).powi(2)).max(0.0).sqrt();
         let arch = (0.5 - other.abs()).clamp(0.0, 0.3);
         let ridge = 0.5 + 0.5 * (across * strands * TAU).cos();

@@ -95,9 +95,9 @@ pub(super) fn knob(dice: &mut Dice) -> Look {
     let rings: Vec<(f32, f32, Rgb)> = (0..dice.whole(1, 4))
         .map(|i| {
             let colour = if dice.chance(0.4) { second } else { base };
-            let shade_of = dice.range(0.8, 1.1);
+            let tone = dice.range(0.8, 1.1);
             let outer = 0.78 - 0.17 * i as f32 - dice.range(0.0, 0.08);
-            (outer, dice.range(-0.06, 0.10), shade(colour, shade_of))
+            (outer, dice.range(-0.06, 0.10), shade(colour, tone))
         })
         .collect();
     let pointer = dice.chance(0.5).then(|| contrast(dice, base));
@@ -119,9 +119,9 @@ pub(super) fn knob(dice: &mut Dice) -> Look {
             height += rise * step(0.03, -0.03, r - outer);
             groove = groove.max(step(0.02, 0.0, (r - outer).abs()));
         }
-        let turn = angle / TAU + 0.5;
+        let round = angle / TAU + 0.5;
         if ticks > 0 && (0.80..0.88).contains(&r) {
-            let place = lattice(turn * ticks as f32).1.abs();
+            let place = lattice(round * ticks as f32).1.abs();
             colour = mix(colour, shade(colour, 0.4), step(0.12, 0.06, place));
         }
         if let Some(ink) = pointer

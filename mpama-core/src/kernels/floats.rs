@@ -78,7 +78,7 @@ pub(super) fn exp2_lanes<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// `x`, but `least` in lanes where it is below. What is no number stays none: wide registers do that by themselves,
 /// if `x` is the second operand, but `f32::max` would drop it.
 #[inline(always)]
-pub(super) fn at_least<S: Simd>(simd: S, least: S::f32s, x: S::f32s) -> S::f32s {
+fn at_least<S: Simd>(simd: S, least: S::f32s, x: S::f32s) -> S::f32s {
     match S::F32_LANES {
         1 => simd.select_f32s(simd.less_than_f32s(x, least), least, x),
         _ => simd.max_f32s(least, x),
