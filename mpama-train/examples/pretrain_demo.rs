@@ -1,10 +1,8 @@
 //! Makes the demo's own CLIP:
 //!
 //! ```console
-//! $ cargo run --release -p mpama-train --example pretrain_demo -- OUT [varied]
+//! $ cargo run --release -p mpama-train --example pretrain_demo -- OUT
 //! ```
-//!
-//! With `varied` it learns from things whose design is another in every image as well.
 //!
 //! Run it again to continue where it was stopped.
 #![allow(clippy::print_stdout)] // an example is a program
@@ -18,16 +16,8 @@ use mpama_train::Outcome;
 use mpama_train::pretrain::{PretrainStep, Recipe, pretrain};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (out, varied) = match &arguments[..] {
-        [out] => (out, false),
-        [out, varied] if varied == "varied" => (out, true),
-        _ => return Err("expected OUT [varied]".into()),
-    };
-    let recipe = Recipe {
-        varied,
-        ..Recipe::default()
-    };
+    let out = std::env::args().nth(1).ok_or("expected OUT")?;
+    let recipe = Recipe::default();
     let started = Instant::now();
     let mut first: Option<(usize, Instant)> = None;
     let (mut sums, mut count) = ([0f32; 3], 0);
@@ -53,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     };
     let stop = AtomicBool::new(false);
-    match pretrain(&recipe, Path::new(out), &stop, &mut progress)? {
+    match pretrain(&recipe, Path::new(&out), &stop, &mut progress)? {
         Outcome::Done(()) => println!("{out}: done in {:.0} s", started.elapsed().as_secs_f64()),
         Outcome::Interrupted => println!("stopped; run it again to continue"),
     }

@@ -69,12 +69,12 @@ impl Default for Recipe {
         Self {
             seed: 1,
             twins: 480,
-            varied: false,
-            phases: vec![phase(4000, 64, 20), phase(5000, 128, 12)],
+            varied: true,
+            phases: vec![phase(4000, 64, 20), phase(12000, 128, 12)],
             learning_rate: 1.5e-3,
             warmup: 100,
             twin_weight: 2.0,
-            dense_weight: 1.0,
+            dense_weight: 2.0,
             save_every: 100,
             size: Size {
                 image: 128,
