@@ -1,8 +1,10 @@
 //! Makes the demo's own CLIP:
 //!
 //! ```console
-//! $ cargo run --release -p mpama-train --example pretrain_demo -- OUT
+//! $ cargo run --release -p mpama-train --example pretrain_demo -- OUT [FROM]
 //! ```
+//!
+//! With FROM, a folder that it made before, it is the second round, from those weights.
 //!
 //! Run it again to continue where it was stopped.
 #![allow(clippy::print_stdout)] // an example is a program
@@ -16,8 +18,9 @@ use mpama_train::Outcome;
 use mpama_train::pretrain::{PretrainStep, Recipe, pretrain};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let out = std::env::args().nth(1).ok_or("expected OUT")?;
-    let recipe = Recipe::default();
+    let out = std::env::args().nth(1).ok_or("expected OUT [FROM]")?;
+    let from = std::env::args().nth(2);
+    let recipe = from.map_or_else(Recipe::default, |from| Recipe::second(from.into()));
     let started = Instant::now();
     let mut first: Option<(usize, Instant)> = None;
     let (mut sums, mut count) = ([0f32; 3], 0);

@@ -172,6 +172,23 @@ fn a_stopped_run_continues_to_the_same_clip_which_knows_the_prompts() {
     }
     assert!(!parts.join("pretraining.safetensors").exists());
 
+    let second = Recipe {
+        from: Some(whole.clone()),
+        seed: 2,
+        ..small()
+    };
+    let mut further = Vec::new();
+    let again = folder.path().join("second");
+    pretrain(&second, &again, &go, &mut |step| further.push(step)).unwrap();
+    assert_ne!(further[0], losses[0], "not the same start");
+    assert_eq!(further.len(), losses.len());
+    let nowhere = Recipe {
+        from: Some(folder.path().join("nowhere")),
+        ..small()
+    };
+    let error = pretrain(&nowhere, &folder.path().join("third"), &go, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("nowhere"), "{error}");
+
     let clip = Checkpoint::open(&whole).unwrap();
     clip.vision(&options(), &Device::Cpu).unwrap();
     let tokenizer = clip.tokenizer().unwrap();

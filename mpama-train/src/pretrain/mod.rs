@@ -62,7 +62,7 @@ pub struct PretrainStep {
 /// its `model.safetensors` is left as it is.
 ///
 /// # Errors
-/// [`Error::RunFile`] if the state is of another recipe, what the disk fails with, and
+/// [`Error::RunFile`] if the state is of another recipe, or the weights to go on from are of another CLIP; what the disk fails with, and
 /// [`Error::NonFiniteLoss`].
 pub fn pretrain(
     recipe: &Recipe,
@@ -100,6 +100,9 @@ fn run(
     let config = ClipConfig::read(&config)?;
 
     let variables = init::variables(&config, recipe.seed)?;
+    if let Some(from) = &recipe.from {
+        state::import(&from.join("model.safetensors"), &variables)?;
+    }
     let params = AdamParams {
         betas: (0.9, 0.98),
         eps: 1e-6,

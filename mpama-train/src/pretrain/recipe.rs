@@ -1,5 +1,7 @@
 //! Every number of the recipe.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,6 +21,8 @@ pub struct Phase {
 pub struct Recipe {
     /// Decides the images, the captions and the first weights.
     pub seed: u64,
+    /// A folder that was made before, whose weights it goes on from; new ones if there is none.
+    pub from: Option<PathBuf>,
     /// Twins that are drawn of each category.
     pub twins: usize,
     /// Whether it learns from the categories of [`Split::Varied`](mpama_datasets::synth::Split::Varied) too, not only
@@ -68,6 +72,7 @@ impl Default for Recipe {
         let phase = |steps, side, pairs| Phase { steps, side, pairs };
         Self {
             seed: 1,
+            from: None,
             twins: 480,
             varied: true,
             phases: vec![phase(4000, 64, 20), phase(12000, 128, 12)],
@@ -92,6 +97,23 @@ impl Default for Recipe {
 }
 
 impl Recipe {
+    /// A second round from the weights of a folder that the first, the default, has made: new twins, whole
+    /// images only, and a learning rate that rises and falls once more, less high.
+    pub fn second(from: PathBuf) -> Self {
+        let first = Self::default();
+        Self {
+            seed: first.seed + 1,
+            from: Some(from),
+            phases: vec![Phase {
+                steps: 6000,
+                side: first.size.image,
+                pairs: 12,
+            }],
+            learning_rate: 1e-3,
+            ..first
+        }
+    }
+
     /// Steps of all phases.
     pub fn steps(&self) -> usize {
         self.phases.iter().map(|phase| phase.steps).sum()

@@ -71,6 +71,20 @@ pub(super) fn export(path: &Path, variables: &BTreeMap<String, Var>) -> Result<(
     disk::write(path, &bytes.map_err(|e| broken(path, &e))?)
 }
 
+/// Sets every variable to what [`export`] wrote of it.
+pub(super) fn import(path: &Path, variables: &BTreeMap<String, Var>) -> Result<()> {
+    let bytes = disk::read_if_present(path)?.ok_or_else(|| broken(path, &"it is not there"))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|e| broken(path, &e))?;
+    for (name, variable) in variables {
+        let tensor = tensors.get(name).filter(|t| t.shape() == variable.shape());
+        let expected = || format!("it has no {name} of shape {:?}", variable.shape());
+        let tensor = tensor.ok_or_else(|| broken(path, &expected()))?;
+        variable.set(&tensor.to_dtype(variable.dtype())?)?;
+    }
+    Ok(())
+}
+
 fn broken(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     Error::RunFile {
         path: path.to_owned(),
