@@ -122,8 +122,8 @@ experiment plan *args:
 
 # make the demo's CLIP anew in a folder (stops and continues; see mpama-train/src/pretrain)
 [group('write')]
-pretrain-demo out:
-    RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ out }}
+pretrain-demo out *from:
+    RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ out }} {{ from }}
 
 # the demo's settings, on drawn categories that neither teach nor judge: just demo-selection runs/demo/clip
 [group('check')]
