@@ -179,7 +179,8 @@ fn a_stopped_run_continues_to_the_same_clip_which_knows_the_prompts() {
     };
     let mut further = Vec::new();
     let again = folder.path().join("second");
-    pretrain(&second, &again, &go, &mut |step| further.push(step)).unwrap();
+    let done = pretrain(&second, &again, &go, &mut |step| further.push(step)).unwrap();
+    assert_eq!(done, Outcome::Done(()));
     assert_ne!(further[0], losses[0], "not the same start");
     assert_eq!(further.len(), losses.len());
     let nowhere = Recipe {
