@@ -120,7 +120,7 @@ figure-8 *args: (experiment "figure-8" args)
 experiment plan *args:
     cargo run --release -- experiment configs/experiments/{{ plan }}.toml --out runs/{{ plan }} {{ args }}
 
-# make the demo's CLIP anew in a folder (stops and continues; see mpama-train/src/pretrain)
+# make the demo's CLIP anew in a folder (stops and continues; see mpama-train/src/pretrain), or a second round from one made before
 [group('write')]
 pretrain-demo out *from:
     RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ out }} {{ from }}

@@ -18,9 +18,12 @@ use mpama_train::Outcome;
 use mpama_train::pretrain::{PretrainStep, Recipe, pretrain};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let out = std::env::args().nth(1).ok_or("expected OUT [FROM]")?;
-    let from = std::env::args().nth(2);
-    let recipe = from.map_or_else(Recipe::default, |from| Recipe::second(from.into()));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (out, recipe) = match &arguments[..] {
+        [out] => (out, Recipe::default()),
+        [out, from] => (out, Recipe::second(from.into())),
+        _ => return Err("expected OUT [FROM]".into()),
+    };
     let started = Instant::now();
     let mut first: Option<(usize, Instant)> = None;
     let (mut sums, mut count) = ([0f32; 3], 0);
@@ -46,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     };
     let stop = AtomicBool::new(false);
-    match pretrain(&recipe, Path::new(&out), &stop, &mut progress)? {
+    match pretrain(&recipe, Path::new(out), &stop, &mut progress)? {
         Outcome::Done(()) => println!("{out}: done in {:.0} s", started.elapsed().as_secs_f64()),
         Outcome::Interrupted => println!("stopped; run it again to continue"),
     }

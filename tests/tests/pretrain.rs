@@ -172,24 +172,6 @@ fn a_stopped_run_continues_to_the_same_clip_which_knows_the_prompts() {
     }
     assert!(!parts.join("pretraining.safetensors").exists());
 
-    let second = Recipe {
-        from: Some(whole.clone()),
-        seed: 2,
-        ..small()
-    };
-    let mut further = Vec::new();
-    let again = folder.path().join("second");
-    let done = pretrain(&second, &again, &go, &mut |step| further.push(step)).unwrap();
-    assert_eq!(done, Outcome::Done(()));
-    assert_ne!(further[0], losses[0], "not the same start");
-    assert_eq!(further.len(), losses.len());
-    let nowhere = Recipe {
-        from: Some(folder.path().join("nowhere")),
-        ..small()
-    };
-    let error = pretrain(&nowhere, &folder.path().join("third"), &go, &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("nowhere"), "{error}");
-
     let clip = Checkpoint::open(&whole).unwrap();
     clip.vision(&options(), &Device::Cpu).unwrap();
     let tokenizer = clip.tokenizer().unwrap();
@@ -204,4 +186,36 @@ fn a_stopped_run_continues_to_the_same_clip_which_knows_the_prompts() {
         assert_eq!(ids.len(), words + 2, "{text}");
         clip.text(&Device::Cpu).unwrap().encode_ids(&[ids]).unwrap();
     }
+}
+
+#[test]
+fn a_second_round_goes_on_from_the_weights_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let make = |recipe: &Recipe, name: &str| {
+        let mut steps = Vec::new();
+        let go = AtomicBool::new(false);
+        let done = pretrain(recipe, &at(name), &go, &mut |step| steps.push(step))?;
+        assert_eq!(done, Outcome::Done(()));
+        Ok::<_, mpama_train::Error>(steps)
+    };
+    let from = |name: &str| Recipe {
+        from: Some(at(name)),
+        ..small()
+    };
+    let first = make(&small(), "first").unwrap();
+    // The same images and captions: only the weights are others.
+    let second = make(&from("first"), "second").unwrap();
+    assert_eq!(second.len(), first.len());
+    assert_ne!(second[0], first[0]);
+
+    let error = make(&from("nowhere"), "third").unwrap_err();
+    assert!(error.to_string().contains("nowhere"), "{error}");
+    std::fs::write(at("second").join("tokenizer.json"), "{}").unwrap();
+    let error = make(&from("second"), "third").unwrap_err();
+    assert!(error.to_string().contains("vocabulary"), "{error}");
+    let mut wider = from("first");
+    wider.size.vision_width = 32;
+    let error = make(&wider, "third").unwrap_err();
+    assert!(error.to_string().contains("of shape"), "{error}");
 }

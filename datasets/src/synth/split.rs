@@ -51,7 +51,7 @@ pub enum Split {
     Selection,
     /// Judges.
     Test,
-    /// May teach a backbone: things whose design is another in every image.
+    /// Teaches the demo's backbone alone: things whose design is another in every image.
     Varied,
 }
 

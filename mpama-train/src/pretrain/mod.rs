@@ -26,6 +26,7 @@ use mpama_datasets::synth::Split;
 use captions::vocabulary;
 use pool::{Batch, Pool};
 pub use recipe::{Phase, Recipe, Size};
+use state::Start;
 use student::Student;
 use tokenizer::Vocabulary;
 
@@ -54,16 +55,16 @@ pub struct PretrainStep {
     pub dense: f32,
 }
 
-/// Makes a CLIP in `folder` from the categories of [`Split::Training`], and of [`Split::Varied`] if the
-/// recipe says so: `config.json`, `tokenizer.json` and `model.safetensors` in half precision.
+/// Makes a CLIP in `folder` from the categories of [`Split::Training`] and [`Split::Varied`]: `config.json`,
+/// `tokenizer.json` and `model.safetensors` in half precision.
 ///
 /// `progress` is told of every step. Between, `pretraining.safetensors` holds the state from which a
 /// run that was stopped or killed continues to the same bytes on the same machine; a folder that has
 /// its `model.safetensors` is left as it is.
 ///
 /// # Errors
-/// [`Error::RunFile`] if the state is of another recipe, or the weights to go on from are of another CLIP; what the disk fails with, and
-/// [`Error::NonFiniteLoss`].
+/// [`Error::RunFile`] if the state is of another recipe, or the folder to go on from is not there or another CLIP's;
+/// what the disk fails with, and [`Error::NonFiniteLoss`].
 pub fn pretrain(
     recipe: &Recipe,
     folder: &Path,
@@ -87,21 +88,21 @@ fn run(
         return Ok(Outcome::Done(()));
     }
     let size = recipe.size;
+    let start = recipe.from.as_deref().map(Start::read).transpose()?;
     let mut categories = Split::Training.categories();
-    if recipe.varied {
-        categories.extend(Split::Varied.categories());
-    }
+    categories.extend(Split::Varied.categories());
     let pool = Pool::draw(&categories, recipe.twins, size.image, recipe.seed << 20)?;
 
     let vocabulary = Vocabulary::learn(&vocabulary(&categories, &pool.colours()));
-    write_json(&folder.join("tokenizer.json"), &vocabulary.json())?;
+    let tokenizer = folder.join("tokenizer.json");
+    write_json(&tokenizer, &vocabulary.json())?;
     let config = folder.join("config.json");
     write_json(&config, &recipe.config(vocabulary.len()))?;
     let config = ClipConfig::read(&config)?;
 
     let variables = init::variables(&config, recipe.seed)?;
-    if let Some(from) = &recipe.from {
-        state::import(&from.join("model.safetensors"), &variables)?;
+    if let Some(start) = start {
+        start.set(&variables, &tokenizer)?;
     }
     let params = AdamParams {
         betas: (0.9, 0.98),

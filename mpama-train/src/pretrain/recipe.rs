@@ -25,9 +25,6 @@ pub struct Recipe {
     pub from: Option<PathBuf>,
     /// Twins that are drawn of each category.
     pub twins: usize,
-    /// Whether it learns from the categories of [`Split::Varied`](mpama_datasets::synth::Split::Varied) too, not only
-    /// from those that the demo's adapter has.
-    pub varied: bool,
     /// One after the other: parts of images first, which cost less, whole ones last.
     pub phases: Vec<Phase>,
     /// Highest learning rate of Adam; it rises linearly from 0 and falls to 0 with the cosine.
@@ -74,7 +71,6 @@ impl Default for Recipe {
             seed: 1,
             from: None,
             twins: 480,
-            varied: true,
             phases: vec![phase(4000, 64, 20), phase(12000, 128, 12)],
             learning_rate: 1.5e-3,
             warmup: 100,
