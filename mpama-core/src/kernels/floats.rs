@@ -26,6 +26,24 @@ pub(super) fn sum(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// The largest; −∞ of none. What is no number does not count.
+#[inline(always)]
+pub(super) fn most(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let some = values.chunks_exact(LANES);
+    let rest = some.remainder().iter().copied();
+    for some in some {
+        for (lane, x) in lanes.iter_mut().zip(some) {
+            *lane = larger(*lane, *x);
+        }
+    }
+    lanes
+        .into_iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, larger)
+}
+
 /// eˣ within 2 units in the last place for |x| ≤ 80, without branches (Cephes' polynomial).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
@@ -156,6 +174,18 @@ mod tests {
         }
         assert_eq!((ln(1.0), ln(0.0)), (0.0, f32::NEG_INFINITY));
         assert!(ln(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn the_largest_is_found_wherever_it_is() {
+        for count in 1..37 {
+            for place in 0..count {
+                let mut values = vec![-3.0; count];
+                values[place] = -2.0;
+                assert_eq!(most(&values), -2.0);
+            }
+        }
+        assert_eq!(most(&[]), f32::NEG_INFINITY);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Attention of short sequences that learn, forward and backward.
+//! Attention of sequences that learn, forward and backward.
 
 mod causal;
 mod head;
@@ -123,6 +123,8 @@ impl CustomOp3 for Attention {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::super::tests::{assert_same, numbers};
     use super::*;
     use crate::clip::attention::composed;
@@ -147,5 +149,17 @@ mod tests {
                 |i| composed(&i[0], &i[1], &i[2], None),
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        let [key, value] = [1.0, 2.0].map(|seed| numbers(&[1, 20, 16], 2.0, seed));
+        let number = numbers(&[1, 1, 16], 2.0, 0.0);
+        let none = (&number * f64::NAN).unwrap();
+        let query = Tensor::cat(&[number, none], 1).unwrap();
+        let out = attention(&query, &key, &value).unwrap();
+        let rows: Vec<Vec<f32>> = out.get(0).unwrap().to_vec2().unwrap();
+        assert!(rows[0].iter().all(|x| x.is_finite()), "{:?}", rows[0]);
+        assert!(rows[1].iter().all(|x| x.is_nan()), "{:?}", rows[1]);
     }
 }
