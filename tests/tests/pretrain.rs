@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use mpama_core::clip::{Checkpoint, ClipConfig, TextTower, VisionOptions, VisionTower};
 use mpama_tests::{assert_close, fixtures, scattered};
 use mpama_train::Outcome;
@@ -218,4 +218,58 @@ fn a_second_round_goes_on_from_the_weights_of_the_first() {
     wider.size.vision_width = 32;
     let error = make(&wider, "third").unwrap_err();
     assert!(error.to_string().contains("of shape"), "{error}");
+}
+
+#[test]
+fn a_deeper_tower_sees_at_first_what_the_first_one_sees_and_learns_in_all_its_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let go = AtomicBool::new(false);
+    let make = |recipe: &Recipe, name: &str| pretrain(recipe, &at(name), &go, &mut |_| {});
+    let deeper = |layers, phases: &[Phase]| {
+        let mut deeper = Recipe {
+            from: Some(at("first")),
+            phases: phases.to_vec(),
+            dense_depth: 2,
+            ..small()
+        };
+        deeper.size.vision_layers = layers;
+        deeper
+    };
+    for (recipe, name) in [
+        (small(), "first"),
+        (deeper(3, &[]), "untaught"),
+        (deeper(3, &small().phases), "taught"),
+    ] {
+        let done = make(&recipe, name).unwrap();
+        assert_eq!(done, Outcome::Done(()));
+    }
+    let tower = |name: &str| {
+        let clip = Checkpoint::open(&at(name)).unwrap();
+        let tower = clip.vision(&options(), &Device::Cpu).unwrap();
+        tower.forward(&scattered(&[2, 3, 32, 32], 1)).unwrap()
+    };
+    let [first, untaught] = ["first", "untaught"].map(tower);
+    assert_close("patches", &untaught.patches, &first.patches, 1e-6);
+    assert_close("class", &untaught.class, &first.class, 1e-6);
+
+    let weights = |name: &str| {
+        let path = at(name).join("model.safetensors");
+        candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+    };
+    let [before, after] = ["untaught", "taught"].map(weights);
+    for (name, before) in before.iter().filter(|(name, _)| name.contains("layers.")) {
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F32).unwrap();
+        let moved = (values(before) - values(&after[name]))
+            .unwrap()
+            .abs()
+            .unwrap();
+        let moved = moved.max(0).unwrap().to_scalar::<f32>().unwrap();
+        assert!(moved > 0.0, "{name} learned nothing");
+    }
+
+    for layers in [1, 5] {
+        let error = make(&deeper(layers, &[]), "another").unwrap_err();
+        assert!(error.to_string().contains("has 2 blocks"), "{error}");
+    }
 }

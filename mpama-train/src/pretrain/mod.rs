@@ -13,6 +13,7 @@ mod init;
 mod losses;
 mod pool;
 mod recipe;
+mod start;
 mod state;
 mod student;
 mod tokenizer;
@@ -26,7 +27,7 @@ use mpama_datasets::synth::Split;
 use captions::vocabulary;
 use pool::{Batch, Pool};
 pub use recipe::{Phase, Recipe, Size};
-use state::Start;
+use start::Start;
 use student::Student;
 use tokenizer::Vocabulary;
 
@@ -111,7 +112,7 @@ fn run(
     let mut adam = Adam::new(&variables, params, |_| recipe.learning_rate)?;
     let digest = digest(recipe)?;
     state::restore(&unfinished, &digest, &mut adam)?;
-    let student = Student::new(&config, &variables, folder, &categories)?;
+    let student = Student::new(&config, &variables, folder, &categories, recipe.dense_depth)?;
 
     let steps = adam.steps()..recipe.steps();
     let batch = |step: usize| -> Result<Vec<Batch>> {

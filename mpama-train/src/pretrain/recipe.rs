@@ -35,6 +35,8 @@ pub struct Recipe {
     pub twin_weight: f64,
     /// Weight of the loss of patches.
     pub dense_weight: f64,
+    /// The last so many blocks of the vision tower have patches in that loss, each its own.
+    pub dense_depth: usize,
     /// Steps between two states on the disk.
     pub save_every: usize,
     /// Sizes of the towers.
@@ -76,6 +78,7 @@ impl Default for Recipe {
             warmup: 100,
             twin_weight: 2.0,
             dense_weight: 2.0,
+            dense_depth: 1,
             save_every: 100,
             size: Size {
                 image: 128,
@@ -93,19 +96,24 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// A second round from the weights of a folder that the first, the default, has made: new twins, whole
-    /// images only, and a learning rate that rises and falls once more, less high.
+    /// A second round from the weights of a folder that the first, the default, has made: two blocks more in the
+    /// vision tower, patches of the last two in their loss, new twins, and a learning rate that rises and falls once
+    /// more, less high.
+    ///
+    /// The class token reads patches as the block before the last leaves them: a loss there says what it may look for.
     pub fn second(from: PathBuf) -> Self {
         let first = Self::default();
+        let phase = |steps, side, pairs| Phase { steps, side, pairs };
         Self {
             seed: first.seed + 1,
             from: Some(from),
-            phases: vec![Phase {
-                steps: 6000,
-                side: first.size.image,
-                pairs: 12,
-            }],
+            phases: vec![phase(1500, 64, 20), phase(3400, 128, 12)],
             learning_rate: 1e-3,
+            dense_depth: 2,
+            size: Size {
+                vision_layers: first.size.vision_layers + 2,
+                ..first.size
+            },
             ..first
         }
     }

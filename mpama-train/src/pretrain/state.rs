@@ -1,7 +1,7 @@
 //! Pretraining in the middle, and its result.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use safetensors::tensor::SafeTensors;
@@ -71,52 +71,7 @@ pub(super) fn export(path: &Path, variables: &BTreeMap<String, Var>) -> Result<(
     disk::write(path, &bytes.map_err(|e| broken(path, &e))?)
 }
 
-/// A CLIP that was made before, to go on from.
-pub(super) struct Start {
-    weights: PathBuf,
-    tensors: HashMap<String, Tensor>,
-    tokenizer: PathBuf,
-    vocabulary: Vec<u8>,
-}
-
-impl Start {
-    /// Reads what [`export`] wrote in a folder, and the tokenizer beside it.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
-        let read = |name: &str| -> Result<(PathBuf, Vec<u8>)> {
-            let path = folder.join(name);
-            let bytes = disk::read_if_present(&path)?;
-            let bytes = bytes.ok_or_else(|| broken(&path, &"it is not there"))?;
-            Ok((path, bytes))
-        };
-        let (weights, bytes) = read("model.safetensors")?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-        let tensors = tensors.map_err(|e| broken(&weights, &e))?;
-        let (tokenizer, vocabulary) = read("tokenizer.json")?;
-        Ok(Self {
-            weights,
-            tensors,
-            tokenizer,
-            vocabulary,
-        })
-    }
-
-    /// Sets every variable, of a CLIP whose tokenizer is that of this one, token by token.
-    pub(super) fn set(&self, variables: &BTreeMap<String, Var>, tokenizer: &Path) -> Result<()> {
-        if disk::read_if_present(tokenizer)?.as_ref() != Some(&self.vocabulary) {
-            return Err(broken(&self.tokenizer, &"its vocabulary is another"));
-        }
-        for (name, variable) in variables {
-            let tensor = self.tensors.get(name);
-            let tensor = tensor.filter(|tensor| tensor.shape() == variable.shape());
-            let expected = || format!("it has no {name} of shape {:?}", variable.shape());
-            let tensor = tensor.ok_or_else(|| broken(&self.weights, &expected()))?;
-            variable.set(&tensor.to_dtype(variable.dtype())?)?;
-        }
-        Ok(())
-    }
-}
-
-fn broken(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+pub(super) fn broken(path: &Path, reason: &dyn std::fmt::Display) -> Error {
     Error::RunFile {
         path: path.to_owned(),
         reason: reason.to_string(),

@@ -44,6 +44,7 @@ impl<'a> Student<'a> {
         variables: &'a BTreeMap<String, Var>,
         folder: &Path,
         categories: &'a [&'static Category],
+        dense_depth: usize,
     ) -> Result<Self> {
         let tensors = variables
             .iter()
@@ -51,6 +52,9 @@ impl<'a> Student<'a> {
             .collect();
         let options = VisionOptions {
             class_ln_post: true,
+            intermediate: (0..dense_depth)
+                .map(|above| config.vision.blocks.layers.saturating_sub(above))
+                .collect(),
             ..VisionOptions::default()
         };
         Ok(Self {
@@ -167,11 +171,15 @@ impl<'a> Student<'a> {
         };
         let twins = twins(&margin(0)?, &margin(pairs)?)?;
 
-        let patches = project(&seen.patches)?;
-        let logits = (patches.matmul(&rows(&names)?.t()?)? * DENSE_SCALE)?;
         let places = places(batch, images * seen.grid.0 * seen.grid.1);
         debug_assert_eq!(seen.grid.0, batch.pixels.dims()[2] / patch);
-        let dense = dense(&logits, &places, kinds.len())?;
+        let names = rows(&names)?.t()?;
+        let depths = seen.intermediate.iter().map(|patches| -> Result<Tensor> {
+            let logits = (project(patches)?.matmul(&names)? * DENSE_SCALE)?;
+            Ok(dense(&logits, &places, kinds.len())?)
+        });
+        let depths = depths.collect::<Result<Vec<_>>>()?;
+        let dense = Tensor::stack(&depths, 0)?.mean_all()?;
         Ok([contrastive, twins, dense])
     }
 
