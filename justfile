@@ -120,10 +120,10 @@ figure-8 *args: (experiment "figure-8" args)
 experiment plan *args:
     cargo run --release -- experiment configs/experiments/{{ plan }}.toml --out runs/{{ plan }} {{ args }}
 
-# make the demo's CLIP anew in a folder (stops and continues; see mpama-train/src/pretrain), or a second round from one made before
+# make the demo's CLIP anew: first FIRST, then second SECOND FIRST, then third THIRD SECOND (folders; each stops and continues)
 [group('write')]
-pretrain-demo out *from:
-    RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ out }} {{ from }}
+pretrain-demo round out *from:
+    RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1 cargo run --release -p mpama-train --example pretrain_demo -- {{ round }} {{ out }} {{ from }}
 
 # the demo's settings, on drawn categories that neither teach nor judge: just demo-selection runs/demo/clip
 [group('check')]

@@ -26,6 +26,9 @@ use mpama_datasets::synth::{Split, SynthOptions, write_mvtec};
 use mpama_train::eval::{EvalConfig, evaluate};
 use mpama_train::{Backbone, Control, Outcome, Start, TrainConfig, train};
 
+/// Side of a drawing in pixels, as in `mpama demo`.
+const DRAWN: usize = 128;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The settings of `mpama demo`.
@@ -68,9 +71,9 @@ fn main() -> Result<()> {
         width: side,
     };
     config.seed = seed;
-    config.data.root = draw(work, Split::Training, side, 10, 1000 + seed)?;
+    config.data.root = draw(work, Split::Training, 10, 1000 + seed)?;
     config.features.folder = Some(work.join(format!("features-{seed}")));
-    let truth = draw(work, split, side, 24, 5000)?;
+    let truth = draw(work, split, 24, 5000)?;
     let truth = Dataset::open(&truth, None)?;
 
     let adapter = by_hand(&checkpoint, &config.model)?;
@@ -103,20 +106,14 @@ fn main() -> Result<()> {
 }
 
 /// Draws the categories of a split, half as many normal images as anomalous ones.
-fn draw(
-    work: &Path,
-    split: Split,
-    size: usize,
-    good: usize,
-    seed: u64,
-) -> Result<std::path::PathBuf> {
+fn draw(work: &Path, split: Split, good: usize, seed: u64) -> Result<std::path::PathBuf> {
     let folder = work.join(format!("{split:?}-{seed}").to_lowercase());
     let options = SynthOptions {
         categories: split.categories(),
         good,
         defective: 2 * good,
         train: 0,
-        size,
+        size: DRAWN,
         seed,
     };
     write_mvtec(&folder, &options, |_| ControlFlow::Continue(()))?;

@@ -1,10 +1,12 @@
 //! Makes the demo's own CLIP:
 //!
 //! ```console
-//! $ cargo run --release -p mpama-train --example pretrain_demo -- OUT [FROM]
+//! $ cargo run --release -p mpama-train --example pretrain_demo -- first FIRST
+//! $ cargo run --release -p mpama-train --example pretrain_demo -- second SECOND FIRST
+//! $ cargo run --release -p mpama-train --example pretrain_demo -- third THIRD SECOND
 //! ```
 //!
-//! With FROM, a folder that it made before, it is the second round, from those weights.
+//! The second and third round go on from the weights in the folder of the one before.
 //!
 //! Run it again to continue where it was stopped.
 #![allow(clippy::print_stdout)] // an example is a program
@@ -19,10 +21,12 @@ use mpama_train::pretrain::{PretrainStep, Recipe, pretrain};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (out, recipe) = match &arguments[..] {
-        [out] => (out, Recipe::default()),
-        [out, from] => (out, Recipe::second(from.into())),
-        _ => return Err("expected OUT [FROM]".into()),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (out, recipe) = match words[..] {
+        ["first", out] => (out, Recipe::default()),
+        ["second", out, from] => (out, Recipe::second(from.into())),
+        ["third", out, from] => (out, Recipe::third(from.into())),
+        _ => return Err("expected first OUT, second OUT FIRST or third OUT SECOND".into()),
     };
     let started = Instant::now();
     let mut first: Option<(usize, Instant)> = None;

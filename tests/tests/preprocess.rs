@@ -69,6 +69,21 @@ fn every_kind_of_pixels_is_resized_as_by_pillow() {
 }
 
 #[test]
+fn bytes_are_a_picture_if_they_are_as_many() {
+    let picture = open("rgb8.png");
+    let (height, width) = (picture.height, picture.width);
+    let same = Picture::from_rgb(picture.to_rgb(), height, width, "bytes").unwrap();
+    assert_eq!(
+        (same.height, same.width, same.name()),
+        (height, width, "bytes")
+    );
+    assert_eq!(same.resized(9, 27), picture.resized(9, 27));
+    for (bytes, height, width) in [(12, 2, 3), (0, 0, 4), (12, usize::MAX, 2)] {
+        assert!(Picture::from_rgb(vec![0; bytes], height, width, "bytes").is_none());
+    }
+}
+
+#[test]
 fn every_kind_of_mask_is_read_and_resized_as_by_pillow() {
     let expected = golden("preprocess/expected.safetensors");
     let mut ones = 0;

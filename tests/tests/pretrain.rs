@@ -129,6 +129,7 @@ fn small() -> Recipe {
         warmup: 2,
         save_every: 1,
         size: Size {
+            drawn: 32,
             image: 32,
             patch: 8,
             vision_width: 16,
@@ -218,6 +219,50 @@ fn a_second_round_goes_on_from_the_weights_of_the_first() {
     wider.size.vision_width = 32;
     let error = make(&wider, "third").unwrap_err();
     assert!(error.to_string().contains("of shape"), "{error}");
+}
+
+#[test]
+fn a_round_at_a_larger_size_has_the_place_of_every_patch_between_those_of_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let go = AtomicBool::new(false);
+    let make = |recipe: &Recipe, name: &str| pretrain(recipe, &at(name), &go, &mut |_| {});
+    let larger = |steps| {
+        let mut larger = Recipe {
+            from: Some(at("first")),
+            phases: vec![Phase {
+                steps,
+                side: 48,
+                pairs: 4,
+            }],
+            ..small()
+        };
+        larger.size.image = 48;
+        larger
+    };
+    for (recipe, name) in [
+        (small(), "first"),
+        (larger(0), "untaught"),
+        (larger(2), "taught"),
+    ] {
+        let done = make(&recipe, name).unwrap();
+        assert_eq!(done, Outcome::Done(()));
+    }
+
+    // A tower away from its own size resizes its positions: this is what the larger one starts as.
+    let pixels = scattered(&[2, 3, 48, 48], 1);
+    let [first, untaught, taught] = ["first", "untaught", "taught"].map(|name| {
+        let clip = Checkpoint::open(&at(name)).unwrap();
+        let tower = clip.vision(&options(), &Device::Cpu).unwrap();
+        (tower.config().grid(), tower.forward(&pixels).unwrap())
+    });
+    assert_eq!([first.0, untaught.0, taught.0], [4, 6, 6]);
+    // exported in half precision
+    assert_close("patches", &untaught.1.patches, &first.1.patches, 2e-3);
+    assert_close("class", &untaught.1.class, &first.1.class, 2e-3);
+    let moved = (taught.1.class - untaught.1.class).unwrap().abs().unwrap();
+    let moved = moved.max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(moved > 1e-3, "{moved}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ use candle_core::Device;
 
 pub use config::{BlocksConfig, ClipConfig, TextConfig, VisionConfig};
 pub use error::{ClipError, Result};
+pub use position::resized_positions;
 pub use text::TextTower;
 pub use tokenizer::ClipTokenizer;
 pub use vision::{VisionFeatures, VisionOptions, VisionTower};

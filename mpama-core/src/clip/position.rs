@@ -1,5 +1,29 @@
 //! The position embedding at grids that the tower was not trained on.
 
+use candle_core::Tensor;
+
+use super::error::Result;
+
+/// The position embedding of a vision tower for a square grid of another `side`: `[1 + S², W]` to `[1 + side², W]`,
+/// f32, without a gradient. The class token's is kept, the rest is resized as [`VisionTower::forward`] does it away
+/// from the tower's own size.
+///
+/// # Errors
+/// A table of another shape.
+///
+/// [`VisionTower::forward`]: super::VisionTower::forward
+pub fn resized_positions(embedding: &Tensor, side: usize) -> Result<Tensor> {
+    let (rows, width) = embedding.dims2()?;
+    let own = rows.saturating_sub(1).isqrt();
+    let table = embedding
+        .narrow(0, 1, own * own)?
+        .flatten_all()?
+        .to_vec1()?;
+    let resized = resize(&table, own, width, side, side);
+    let resized = Tensor::from_vec(resized, (side * side, width), embedding.device())?;
+    Ok(Tensor::cat(&[&embedding.narrow(0, 0, 1)?, &resized], 0)?)
+}
+
 /// Resizes a grid of vectors bilinearly, with half-pixel centres and no antialiasing: the same numbers
 /// as `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` in f32.
 ///
@@ -52,6 +76,9 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use candle_core::Device;
+
     use super::*;
 
     #[test]
@@ -64,5 +91,22 @@ mod tests {
     fn doubling_keeps_the_border_and_mixes_by_quarters() {
         let resized = resize(&[0.0, 1.0, 2.0, 3.0], 2, 1, 2, 4);
         assert_eq!(resized, [0.0, 0.25, 0.75, 1.0, 2.0, 2.25, 2.75, 3.0]);
+    }
+
+    #[test]
+    fn a_table_keeps_the_place_of_the_class() {
+        let table = Tensor::new(&[[7f32], [0.0], [1.0], [2.0], [3.0]], &Device::Cpu).unwrap();
+        let same = resized_positions(&table, 2).unwrap();
+        assert_eq!(
+            same.to_vec2::<f32>().unwrap(),
+            table.to_vec2::<f32>().unwrap()
+        );
+        let larger = resized_positions(&table, 4).unwrap();
+        let values = larger.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(
+            (values.len(), values[0], values[1], values[16]),
+            (17, 7.0, 0.0, 3.0)
+        );
+        resized_positions(&table.flatten_all().unwrap(), 4).unwrap_err();
     }
 }

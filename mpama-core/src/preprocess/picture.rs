@@ -60,6 +60,25 @@ impl Picture {
         })
     }
 
+    /// A picture of RGB bytes [`height`, `width`, 3]; `name` is what it is called. `None` if they are not as many, or
+    /// none.
+    pub fn from_rgb(rgb: Vec<u8>, height: usize, width: usize, name: &str) -> Option<Picture> {
+        let as_many = height.checked_mul(width)?.checked_mul(3)? == rgb.len();
+        (as_many && !rgb.is_empty()).then(|| Picture {
+            width,
+            height,
+            name: name.to_owned(),
+            raster: Raster {
+                width,
+                height,
+                layout: Layout::Rgb,
+                samples: rgb,
+                nearest: false,
+                orientation: 1,
+            },
+        })
+    }
+
     /// The path or name that the picture was read by.
     pub fn name(&self) -> &str {
         &self.name

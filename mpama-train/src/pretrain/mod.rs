@@ -92,7 +92,7 @@ fn run(
     let start = recipe.from.as_deref().map(Start::read).transpose()?;
     let mut categories = Split::Training.categories();
     categories.extend(Split::Varied.categories());
-    let pool = Pool::draw(&categories, recipe.twins, size.image, recipe.seed << 20)?;
+    let pool = Pool::draw(&categories, recipe.twins, size, recipe.seed << 20)?;
 
     let vocabulary = Vocabulary::learn(&vocabulary(&categories, &pool.colours()));
     let tokenizer = folder.join("tokenizer.json");

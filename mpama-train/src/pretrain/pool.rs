@@ -1,14 +1,15 @@
 //! Drawn twins in memory, and batches of views of them.
 
 use candle_core::{Device, Tensor};
-use mpama_core::preprocess::{CLIP_MEAN, CLIP_STD};
-use mpama_datasets::synth::{Category, Extent, Twin, twin};
+use mpama_core::preprocess::{CLIP_MEAN, CLIP_STD, Picture};
+use mpama_datasets::synth::{Category, Extent, Rendered, Twin, twin};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::captions::Facts;
+use super::recipe::Size;
 use crate::error::{Error, Result};
 
 /// Twins to learn from.
@@ -18,11 +19,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Draws `each` twins of every category: its defects in turn, each from tiny to large.
+    /// Draws `each` twins of every category: its defects in turn, each from tiny to large. They are enlarged to the
+    /// size of an image.
     pub(super) fn draw(
         categories: &[&'static Category],
         each: usize,
-        size: usize,
+        size: Size,
         seed: u64,
     ) -> Result<Self> {
         let tasks: Vec<(&'static Category, usize)> = categories
@@ -33,7 +35,10 @@ impl Pool {
             let defects = category.defects;
             let defect = defects[i % defects.len()];
             let extent = Extent::ALL[i / defects.len() % Extent::ALL.len()];
-            let twin = twin(category, seed + i as u64, size, defect, Some(extent))?;
+            let mut twin = twin(category, seed + i as u64, size.drawn, defect, Some(extent))?;
+            for one in [&mut twin.intact, &mut twin.damaged] {
+                enlarge(one, size);
+            }
             let facts = Facts {
                 category,
                 colour: Some(twin.damaged.colour),
@@ -46,7 +51,10 @@ impl Pool {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let threads = threads.map_err(|error| Error::Thread(std::io::Error::other(error)))?;
         let twins = threads.install(|| tasks.par_iter().map(draw).collect::<Result<_>>())?;
-        Ok(Self { twins, size })
+        Ok(Self {
+            twins,
+            size: size.image,
+        })
     }
 
     /// The colours that its images have, sorted.
@@ -105,6 +113,21 @@ impl Pool {
             cover: cover.collect(),
         })
     }
+}
+
+/// Makes a drawing as large as images are: as `mpama` resizes files, and its mask by nearest neighbours.
+fn enlarge(drawing: &mut Rendered, Size { drawn, image, .. }: Size) {
+    if image == drawn {
+        return;
+    }
+    let rgb = std::mem::take(&mut drawing.rgb);
+    let picture = Picture::from_rgb(rgb, drawn, drawn, "a drawing");
+    drawing.rgb = picture.map_or_else(Vec::new, |picture| picture.resized(image, image));
+    let nearest = |at: usize| (2 * at + 1) * drawn / (2 * image);
+    let places = (0..image).flat_map(|y| (0..image).map(move |x| (nearest(y), nearest(x))));
+    let mask = places.map(|(y, x)| drawing.mask[y * drawn + x]).collect();
+    drawing.mask = mask;
+    drawing.size = image;
 }
 
 /// What one step sees: the damaged twins, then the intact ones in the same order and view.
@@ -210,12 +233,51 @@ mod tests {
 
     use rand_chacha::rand_core::SeedableRng;
 
+    use super::super::recipe::Recipe;
     use super::*;
+
+    fn sizes() -> Size {
+        Size {
+            drawn: 64,
+            image: 64,
+            ..Recipe::default().size
+        }
+    }
+
+    #[test]
+    fn an_enlarged_drawing_has_its_defect_where_it_was() {
+        let gear = Category::named("gear").unwrap();
+        let size = |image| Size { image, ..sizes() };
+        let small = Pool::draw(&[gear], 18, size(64), 3).unwrap();
+        let large = Pool::draw(&[gear], 18, size(96), 3).unwrap();
+        let (mut marked, mut kept) = (0, 0);
+        for ((_, small), (_, large)) in small.twins.iter().zip(&large.twins) {
+            let changed = |twin: &Twin, (x, y): (usize, usize)| {
+                let at = 3 * (y * twin.damaged.size + x);
+                (0..3)
+                    .map(|c| twin.damaged.rgb[at + c].abs_diff(twin.intact.rgb[at + c]))
+                    .max()
+            };
+            for (x, y) in (0..32).flat_map(|y| (0..32).map(move |x| (x, y))) {
+                // The first of three pixels lies in the first of two.
+                let (own, far) = ((2 * x, 2 * y), (3 * x, 3 * y));
+                assert_eq!(
+                    small.damaged.mask[own.1 * 64 + own.0],
+                    large.damaged.mask[far.1 * 96 + far.0]
+                );
+                if changed(small, own) > Some(30) {
+                    marked += 1;
+                    kept += usize::from(changed(large, far) > Some(10));
+                }
+            }
+        }
+        assert!(marked > 20 && kept * 10 >= marked * 9, "{kept} of {marked}");
+    }
 
     #[test]
     fn a_view_shows_the_defect_and_both_twins_from_the_same_side() {
         let gear = Category::named("gear").unwrap();
-        let pool = Pool::draw(&[gear], 6, 64, 3).unwrap();
+        let pool = Pool::draw(&[gear], 6, sizes(), 3).unwrap();
         let mut dice = ChaCha8Rng::seed_from_u64(0);
         let batch = pool.batch(12, 32, 8, &mut dice).unwrap();
         assert_eq!(batch.pixels.dims(), [24, 3, 32, 32]);

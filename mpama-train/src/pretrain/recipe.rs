@@ -46,7 +46,9 @@ pub struct Recipe {
 /// Sizes of the towers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Size {
-    /// Side of an image, in pixels.
+    /// Side of an image as it is drawn, in pixels.
+    pub drawn: usize,
+    /// Side to which it is enlarged, in pixels: what the vision tower sees.
     pub image: usize,
     /// Side of a patch, in pixels.
     pub patch: usize,
@@ -81,6 +83,7 @@ impl Default for Recipe {
             dense_depth: 1,
             save_every: 100,
             size: Size {
+                drawn: 128,
                 image: 128,
                 patch: 8,
                 vision_width: 128,
@@ -115,6 +118,26 @@ impl Recipe {
                 ..first.size
             },
             ..first
+        }
+    }
+
+    /// A third round from the weights of a folder that the second has made: the same drawings enlarged, so that a
+    /// patch shows less of each, new twins, and a learning rate half as high.
+    pub fn third(from: PathBuf) -> Self {
+        let second = Self::second(from);
+        Self {
+            seed: second.seed + 1,
+            phases: vec![Phase {
+                steps: 1600,
+                side: 160,
+                pairs: 12,
+            }],
+            learning_rate: 5e-4,
+            size: Size {
+                image: 160,
+                ..second.size
+            },
+            ..second
         }
     }
 

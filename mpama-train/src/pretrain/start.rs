@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
+use mpama_core::clip::resized_positions;
 
 use super::state::broken;
 use crate::disk;
@@ -11,6 +12,8 @@ use crate::error::Result;
 
 /// What the names of the vision tower's blocks begin with.
 const BLOCKS: &str = "vision_model.encoder.layers.";
+
+const POSITIONS: &str = "vision_model.embeddings.position_embedding.weight";
 
 /// What was made.
 pub(super) struct Start {
@@ -45,7 +48,7 @@ impl Start {
     ///
     /// Its vision tower may have up to twice as many blocks. The new ones come right before the last, one before
     /// each, and are left as they are but for what they add to the stream: zero, so that the deeper tower sees at
-    /// first what the other sees.
+    /// first what the other sees. Its images may be of another size: position embeddings are resized.
     pub(super) fn set(&self, variables: &BTreeMap<String, Var>, tokenizer: &Path) -> Result<()> {
         if disk::read_if_present(tokenizer)?.as_ref() != Some(&self.vocabulary) {
             return Err(broken(&self.tokenizer, &"its vocabulary is another"));
@@ -68,11 +71,17 @@ impl Start {
                     }
                 },
             };
-            let tensor = self.tensors.get(&old);
-            let tensor = tensor.filter(|tensor| tensor.shape() == variable.shape());
             let expected = || format!("it has no {old} of shape {:?}", variable.shape());
+            let tensor = self.tensors.get(&old);
             let tensor = tensor.ok_or_else(|| broken(&self.weights, &expected()))?;
-            variable.set(&tensor.to_dtype(variable.dtype())?)?;
+            let mut tensor = tensor.to_dtype(variable.dtype())?;
+            if name == POSITIONS && tensor.rank() == 2 {
+                tensor = resized_positions(&tensor, (variable.dim(0)? - 1).isqrt())?;
+            }
+            if tensor.shape() != variable.shape() {
+                return Err(broken(&self.weights, &expected()));
+            }
+            variable.set(&tensor)?;
         }
         Ok(())
     }

@@ -27,6 +27,9 @@ use crate::output::{LITERAL, Output, shown};
 use crate::progress::duration;
 use crate::report::{self, CURVE_POINTS, Collector};
 
+/// Side of a drawing in pixels, as those that the backbone learned from: the network sees them enlarged.
+const DRAWN: usize = 128;
+
 /// Images of each category on the page: the most wrong, and as many of the most right.
 const GALLERY: usize = 6;
 
@@ -72,7 +75,6 @@ pub(crate) fn run(args: &Demo, global: &Global, output: &Output) -> anyhow::Resu
     let device = global.device.open()?;
     let config = settings(args, &folders)?;
 
-    let size = config.model.image_size.height;
     let (known, unseen) = amounts(args.small);
     let sets = [
         (
@@ -96,7 +98,7 @@ pub(crate) fn run(args: &Demo, global: &Global, output: &Output) -> anyhow::Resu
             good: amount.good,
             defective: amount.defective,
             train: 0,
-            size,
+            size: DRAWN,
             seed,
         };
         if draw(folder, &options, title, output)?.is_none() {
