@@ -18,7 +18,6 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use mpama_core::adapter::SCHEMA_VERSION;
 use mpama_core::clip::Checkpoint;
-use mpama_core::config::ImageSize;
 use mpama_core::nn::normalize::unit_length;
 use mpama_core::{Adapter, AdapterConfig, BaseModel, Detector, ModelConfig, TextVectors};
 use mpama_datasets::Dataset;
@@ -65,11 +64,6 @@ fn main() -> Result<()> {
         None => TrainConfig::parse(DEMO, "the demo's settings")?,
     };
     let checkpoint = Checkpoint::open(clip)?;
-    let side = checkpoint.config().vision.image_size;
-    config.model.image_size = ImageSize {
-        height: side,
-        width: side,
-    };
     config.seed = seed;
     config.data.root = draw(work, Split::Training, 10, 1000 + seed)?;
     config.features.folder = Some(work.join(format!("features-{seed}")));
