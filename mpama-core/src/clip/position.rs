@@ -2,26 +2,37 @@
 
 use candle_core::Tensor;
 
-use super::error::Result;
+use super::error::{ClipError, Result};
 
 /// The position embedding of a vision tower for a square grid of another `side`: `[1 + S², W]` to `[1 + side², W]`,
 /// f32, without a gradient. The class token's is kept, the rest is resized as [`VisionTower::forward`] does it away
 /// from the tower's own size.
 ///
 /// # Errors
-/// A table of another shape.
+/// [`ClipError::Shape`] for a table of another shape.
 ///
 /// [`VisionTower::forward`]: super::VisionTower::forward
 pub fn resized_positions(embedding: &Tensor, side: usize) -> Result<Tensor> {
-    let (rows, width) = embedding.dims2()?;
+    let [rows, width] = embedding.dims()[..] else {
+        return Err(unexpected(embedding));
+    };
     let own = rows.saturating_sub(1).isqrt();
-    let table = embedding
-        .narrow(0, 1, own * own)?
-        .flatten_all()?
-        .to_vec1()?;
+    if own == 0 || rows != 1 + own * own {
+        return Err(unexpected(embedding));
+    }
+    let table = embedding.narrow(0, 1, own * own)?;
+    let table = table.flatten_all()?.to_vec1()?;
     let resized = resize(&table, own, width, side, side);
     let resized = Tensor::from_vec(resized, (side * side, width), embedding.device())?;
     Ok(Tensor::cat(&[&embedding.narrow(0, 0, 1)?, &resized], 0)?)
+}
+
+fn unexpected(embedding: &Tensor) -> ClipError {
+    ClipError::Shape {
+        what: "the position embedding",
+        expected: "[1 + side², width]".to_owned(),
+        found: embedding.dims().to_vec(),
+    }
 }
 
 /// Resizes a grid of vectors bilinearly, with half-pixel centres and no antialiasing: the same numbers
@@ -77,7 +88,7 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
 
@@ -107,6 +118,10 @@ mod tests {
             (values.len(), values[0], values[1], values[16]),
             (17, 7.0, 0.0, 3.0)
         );
-        resized_positions(&table.flatten_all().unwrap(), 4).unwrap_err();
+        for shape in [&[5][..], &[1, 5], &[0, 5], &[4, 5], &[5, 1, 1]] {
+            let table = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            let error = resized_positions(&table, 4).unwrap_err();
+            assert!(matches!(error, ClipError::Shape { .. }), "{error}");
+        }
     }
 }

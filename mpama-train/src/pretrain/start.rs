@@ -75,8 +75,10 @@ impl Start {
             let tensor = self.tensors.get(&old);
             let tensor = tensor.ok_or_else(|| broken(&self.weights, &expected()))?;
             let mut tensor = tensor.to_dtype(variable.dtype())?;
-            if name == POSITIONS && tensor.rank() == 2 {
-                tensor = resized_positions(&tensor, (variable.dim(0)? - 1).isqrt())?;
+            if name == POSITIONS {
+                let side = variable.dim(0)?.saturating_sub(1).isqrt();
+                tensor = resized_positions(&tensor, side)
+                    .map_err(|error| broken(&self.weights, &error))?;
             }
             if tensor.shape() != variable.shape() {
                 return Err(broken(&self.weights, &expected()));
