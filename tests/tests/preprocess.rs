@@ -78,8 +78,13 @@ fn bytes_are_a_picture_if_they_are_as_many() {
         (height, width, "bytes")
     );
     assert_eq!(same.resized(9, 27), picture.resized(9, 27));
-    for (bytes, height, width) in [(12, 2, 3), (0, 0, 4), (12, usize::MAX, 2)] {
-        assert!(Picture::from_rgb(vec![0; bytes], height, width, "bytes").is_none());
+    for (bytes, height, width, found) in [
+        (12, 2, 3, "found: 12 bytes for 3x2 pixels"),
+        (0, 0, 4, "found 4x0"),
+        (12, usize::MAX, 2, "found: 12 bytes"),
+    ] {
+        let error = Picture::from_rgb(vec![0; bytes], height, width, "bytes").unwrap_err();
+        assert!(error.to_string().contains(found), "{error}");
     }
 }
 

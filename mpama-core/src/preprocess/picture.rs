@@ -60,22 +60,45 @@ impl Picture {
         })
     }
 
-    /// A picture of RGB bytes [`height`, `width`, 3]; `name` is what it is called. `None` if they are not as many, or
-    /// none.
-    pub fn from_rgb(rgb: Vec<u8>, height: usize, width: usize, name: &str) -> Option<Picture> {
-        let as_many = height.checked_mul(width)?.checked_mul(3)? == rgb.len();
-        (as_many && !rgb.is_empty()).then(|| Picture {
-            width,
-            height,
-            name: name.to_owned(),
-            raster: Raster {
+    /// A picture of RGB bytes [`height`, `width`, 3]; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// No pixels, or not as many bytes.
+    pub fn from_rgb(
+        rgb: Vec<u8>,
+        height: usize,
+        width: usize,
+        name: &str,
+    ) -> Result<Picture, ImageError> {
+        let name = name.to_owned();
+        if height == 0 || width == 0 {
+            return Err(ImageError::ZeroSize {
+                name,
                 width,
                 height,
-                layout: Layout::Rgb,
-                samples: rgb,
-                nearest: false,
-                orientation: 1,
-            },
+            });
+        }
+        let bytes = height.checked_mul(width).and_then(|n| n.checked_mul(3));
+        if bytes != Some(rgb.len()) {
+            return Err(ImageError::Damaged {
+                name,
+                format: "RGB",
+                found: format!("{} bytes for {width}x{height} pixels", rgb.len()),
+            });
+        }
+        let raster = Raster {
+            width,
+            height,
+            layout: Layout::Rgb,
+            samples: rgb,
+            nearest: false,
+            orientation: 1,
+        };
+        Ok(Picture {
+            width,
+            height,
+            name,
+            raster,
         })
     }
 

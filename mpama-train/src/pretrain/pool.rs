@@ -37,7 +37,7 @@ impl Pool {
             let extent = Extent::ALL[i / defects.len() % Extent::ALL.len()];
             let mut twin = twin(category, seed + i as u64, size.drawn, defect, Some(extent))?;
             for one in [&mut twin.intact, &mut twin.damaged] {
-                enlarge(one, size);
+                enlarge(one, size)?;
             }
             let facts = Facts {
                 category,
@@ -116,18 +116,20 @@ impl Pool {
 }
 
 /// Makes a drawing as large as images are: as `mpama` resizes files, and its mask by nearest neighbours.
-fn enlarge(drawing: &mut Rendered, Size { drawn, image, .. }: Size) {
+fn enlarge(drawing: &mut Rendered, Size { drawn, image, .. }: Size) -> Result<()> {
     if image == drawn {
-        return;
+        return Ok(());
     }
     let rgb = std::mem::take(&mut drawing.rgb);
     let picture = Picture::from_rgb(rgb, drawn, drawn, "a drawing");
-    drawing.rgb = picture.map_or_else(Vec::new, |picture| picture.resized(image, image));
+    let picture = picture.map_err(mpama_core::Error::from)?;
+    drawing.rgb = picture.resized(image, image);
     let nearest = |at: usize| (2 * at + 1) * drawn / (2 * image);
     let places = (0..image).flat_map(|y| (0..image).map(move |x| (nearest(y), nearest(x))));
     let mask = places.map(|(y, x)| drawing.mask[y * drawn + x]).collect();
     drawing.mask = mask;
     drawing.size = image;
+    Ok(())
 }
 
 /// What one step sees: the damaged twins, then the intact ones in the same order and view.

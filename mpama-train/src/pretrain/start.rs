@@ -13,6 +13,7 @@ use crate::error::Result;
 /// What the names of the vision tower's blocks begin with.
 const BLOCKS: &str = "vision_model.encoder.layers.";
 
+/// The places of the class token and of patches, which depend on the size of images.
 const POSITIONS: &str = "vision_model.embeddings.position_embedding.weight";
 
 /// What was made.
