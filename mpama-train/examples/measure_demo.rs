@@ -59,13 +59,18 @@ fn main() -> Result<()> {
         other => return Err(format!("no split {other:?}").into()),
     };
     let seed: u64 = more.first().map_or(Ok(1), |seed| seed.parse())?;
-    let mut config = match more.get(1) {
-        Some(path) => TrainConfig::parse(&std::fs::read_to_string(path)?, path)?,
-        None => TrainConfig::parse(DEMO, "the demo's settings")?,
+    let (settings, origin) = match more.get(1) {
+        Some(path) => (std::fs::read_to_string(path)?, path.as_str()),
+        None => (DEMO.to_owned(), "the demo's settings"),
     };
     let checkpoint = Checkpoint::open(clip)?;
+    let known = draw(work, Split::Training, 10, 1000 + seed)?;
+    let root = toml::Value::from(known.to_string_lossy().into_owned());
+    let mut settings: toml::Table = settings.parse()?;
+    let data = toml::Table::from_iter([("root".to_owned(), root)]);
+    settings.insert("data".to_owned(), data.into());
+    let mut config = TrainConfig::parse(&settings.to_string(), origin)?;
     config.seed = seed;
-    config.data.root = draw(work, Split::Training, 10, 1000 + seed)?;
     config.features.folder = Some(work.join(format!("features-{seed}")));
     let truth = draw(work, split, 24, 5000)?;
     let truth = Dataset::open(&truth, None)?;
