@@ -3,7 +3,7 @@
 use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
 
-use super::floats::at_most;
+use super::floats::{at_most, sum};
 use super::precision::Precision;
 
 /// Largest whole number of a token: 14 bits, or a byte with its sign.
@@ -51,7 +51,7 @@ pub(super) fn weights(precision: Precision, inputs: &[f32], steps: &mut [u32]) -
             (1.0, 0.0)
         }
         Precision::Int16 => {
-            let sum: f32 = inputs.iter().map(|x| x.abs()).sum();
+            let sum = sum(inputs, inputs, |x, _| x.abs());
             let most = (most(inputs) / f32::from(i16::MAX)).max(sum / room(inputs.len()));
             shorts(inputs, 1.0 / most, steps);
             (worth(most, 1.0), 0.0)

@@ -380,20 +380,8 @@ impl Work for Block<'_> {
             for (left, (panel, (scales, bias))) in each {
                 let wide = across.min(columns_here - left);
                 let tiles: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(sums));
-                match self.onto {
-                    _ if first > 0 => {
-                        for (tile, out) in tiles.iter_mut().zip(&self.out) {
-                            load(simd, &out[left..][..wide], tile);
-                        }
-                    }
-                    Some(onto) => {
-                        let left = self.first * across + left;
-                        for (tile, onto) in tiles.iter_mut().zip(onto) {
-                            load(simd, &onto[left..][..wide], tile);
-                        }
-                    }
-                    None => tiles.fill([simd.splat_f32s(0.0); V]),
-                }
+                let bias: &[S::f32s; V] = &rows(simd, bias)[0];
+                let last = first + here == parts;
                 for (p, strips) in (first..).zip(&group[..here]) {
                     let mut b = part_of(panel, p);
                     let next = match p + 1 < first + here {
@@ -406,8 +394,13 @@ impl Work for Block<'_> {
                         b = widened;
                     }
                     let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
-                    for ((a, worth), tile) in strips.iter().zip(tiles.chunks_exact_mut(ROWS)) {
+                    let tiles = tiles.chunks_exact_mut(ROWS).enumerate();
+                    for ((a, worth), (s, tile)) in strips.iter().zip(tiles) {
                         next.next().into_iter().for_each(prefetch);
+                        let top = s * ROWS;
+                        if p == first {
+                            self.begin(simd, top, (left, wide), first > 0, tile);
+                        }
                         let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
                         for r in 0..ROWS {
                             let worth = simd.splat_f32s(worth[r]);
@@ -425,24 +418,63 @@ impl Work for Block<'_> {
                                 };
                             }
                         }
-                    }
-                }
-                let last = first + here == parts;
-                let bias: &[S::f32s; V] = &rows(simd, bias)[0];
-                for (tile, out) in tiles.iter_mut().zip(&mut self.out) {
-                    if last {
-                        for v in 0..V {
-                            tile[v] = simd.add_f32s(tile[v], bias[v]);
-                            if self.then == Then::QuickGelu {
-                                tile[v] = quick_gelu(simd, tile[v]);
-                            }
+                        if p + 1 == first + here {
+                            self.end(simd, top, (left, wide), last.then_some(bias), tile);
                         }
                     }
-                    store(simd, tile, &mut out[left..][..wide]);
                 }
             }
         }
         SCRATCH.set(scratch);
+    }
+}
+
+impl Block<'_> {
+    /// What the sums of a strip from row `top` on begin with, in `wide` columns from `left` on: what earlier parts of
+    /// the inputs gave, or what the product is added onto.
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        top: usize,
+        (left, wide): (usize, usize),
+        continued: bool,
+        tile: &mut [[S::f32s; V]],
+    ) {
+        tile.fill([simd.splat_f32s(0.0); V]);
+        if continued {
+            for (tile, out) in tile.iter_mut().zip(&self.out[top..]) {
+                load(simd, &out[left..][..wide], tile);
+            }
+        } else if let Some(onto) = self.onto {
+            let left = self.first * V * S::F32_LANES + left;
+            for (tile, onto) in tile.iter_mut().zip(&onto[top..]) {
+                load(simd, &onto[left..][..wide], tile);
+            }
+        }
+    }
+
+    /// Writes the sums of a strip; with the bias, what is to happen to them happens.
+    #[inline(always)]
+    fn end<S: Simd, const V: usize>(
+        &mut self,
+        simd: S,
+        top: usize,
+        (left, wide): (usize, usize),
+        bias: Option<&[S::f32s; V]>,
+        tile: &mut [[S::f32s; V]],
+    ) {
+        for (tile, out) in tile.iter_mut().zip(&mut self.out[top..]) {
+            if let Some(bias) = bias {
+                for v in 0..V {
+                    tile[v] = simd.add_f32s(tile[v], bias[v]);
+                    if self.then == Then::QuickGelu {
+                        tile[v] = quick_gelu(simd, tile[v]);
+                    }
+                }
+            }
+            store(simd, tile, &mut out[left..][..wide]);
+        }
     }
 }
 

@@ -65,11 +65,19 @@ pub(super) fn rows_mut<S: Simd, const V: usize>(_: S, values: &mut [f32]) -> &mu
     S::as_mut_simd_f32s(values).0.as_chunks_mut().0
 }
 
+/// Copies register by register: of all at once the compiler makes a call.
+#[inline(always)]
+fn each<T: Copy, const V: usize>(to: &mut [T; V], from: &[T; V]) {
+    for v in 0..V {
+        to[v] = from[v];
+    }
+}
+
 /// As many floats as there are, or as the row of a tile holds.
 #[inline(always)]
 pub(super) fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S::f32s; V]) {
-    match rows(simd, from) {
-        [whole] => *row = *whole,
+    match rows::<S, V>(simd, from) {
+        [whole] => each(row, whole),
         _ => cast_slice_mut::<S::f32s, f32>(row)[..from.len()].copy_from_slice(from),
     }
 }
@@ -77,8 +85,8 @@ pub(super) fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S:
 /// The other way round.
 #[inline(always)]
 pub(super) fn store<S: Simd, const V: usize>(simd: S, row: &[S::f32s; V], to: &mut [f32]) {
-    match rows_mut(simd, to) {
-        [whole] => *whole = *row,
+    match rows_mut::<S, V>(simd, to) {
+        [whole] => each(whole, row),
         _ => to.copy_from_slice(&cast_slice::<S::f32s, f32>(row)[..to.len()]),
     }
 }

@@ -104,6 +104,8 @@ impl Work for Alike<'_> {
         let Head { count, depth, .. } = self.head;
         let mut scratch = Scratch::default();
         let mut later = Later::new(&self.head, across);
+        // whole strips, and whole panels
+        let mixed_rows = depth.next_multiple_of(ROWS).max(depth.next_multiple_of(across));
         let parts = self.value.rows.chunks(across * self.value.width);
         for (part, rows) in parts.enumerate() {
             let first = part * across;
@@ -115,7 +117,7 @@ impl Work for Alike<'_> {
             if own + GROUP < count {
                 later.take_values(values, across, self.head.precision);
             }
-            scratch.mixed.resize(depth.next_multiple_of(ROWS) * across);
+            scratch.mixed.resize(mixed_rows * across);
             scratch.mixed.fill(0);
             let mut total = [simd.splat_f32s(0.0); V];
             for keys in (own..count).step_by(KEYS) {
@@ -127,10 +129,13 @@ impl Work for Alike<'_> {
             let (total, mixed): (&[f32], &[f32]) = (cast_slice(&total), cast_slice(&scratch.mixed));
             for (q, out) in self.out[first..].iter_mut().take(across).enumerate() {
                 let each = 1.0 / (total[q] + later.total[first + q]);
-                let mixed = mixed.chunks_exact(across).map(|weighed| weighed[q]);
-                let earlier = later.of_row(first + q, across);
-                for ((out, mixed), earlier) in out.iter_mut().zip(mixed).zip(earlier) {
-                    *out = (mixed + earlier) * each;
+                let mixed = mixed.chunks_exact(across * across);
+                let parts = out.chunks_mut(across).zip(mixed).zip(later.of_row(first + q, across));
+                for ((out, mixed), earlier) in parts {
+                    let mixed = mixed.chunks_exact(across);
+                    for ((out, mixed), earlier) in out.iter_mut().zip(mixed).zip(earlier) {
+                        *out = (mixed[q] + earlier) * each;
+                    }
                 }
             }
         }
@@ -262,10 +267,10 @@ impl Later {
 
     /// What a row has got, panel by panel.
     #[inline(always)]
-    fn of_row(&self, row: usize, across: usize) -> impl Iterator<Item = f32> {
+    fn of_row(&self, row: usize, across: usize) -> impl Iterator<Item = &[f32]> {
         let mixed: &[f32] = cast_slice(&self.mixed);
         let panels = mixed.chunks_exact(mixed.len() / self.panels);
-        panels.flat_map(move |panel| panel[row * across..][..across].iter().copied())
+        panels.map(move |panel| &panel[row * across..][..across])
     }
 }
 
