@@ -131,14 +131,14 @@ pub fn registers() -> Registers {
 
 #[cfg(target_arch = "x86_64")]
 fn extensions(floats: usize) -> Vec<&'static str> {
-    if floats < 16 {
-        return Vec::new();
+    match floats {
+        16 => present(&[
+            (is_x86_feature_detected!("avx512bf16"), "avx512_bf16"),
+            (is_x86_feature_detected!("avx512vnni"), "avx512_vnni"),
+        ]),
+        8 => present(&[(is_x86_feature_detected!("avxvnni"), "avx_vnni")]),
+        _ => Vec::new(),
     }
-    let found = [
-        (is_x86_feature_detected!("avx512bf16"), "avx512_bf16"),
-        (is_x86_feature_detected!("avx512vnni"), "avx512_vnni"),
-    ];
-    present(&found)
 }
 
 #[cfg(target_arch = "aarch64")]

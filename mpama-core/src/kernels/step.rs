@@ -18,6 +18,11 @@ use pulp::{NullaryFnOnce, Scalar, Simd, WithSimd};
 
 use super::arch;
 use super::precision::Precision;
+#[cfg(target_arch = "x86_64")]
+use avx_vnni::AvxVnni;
+
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 
 /// How steps meet in the registers of `S`.
 pub(super) trait Step<S: Simd>: Copy {
@@ -157,7 +162,13 @@ fn shorts<W: Work>(work: W) -> W::Output {
                 None => simd.vectorize(run),
             };
         }
-        Arch::V3(simd) => return simd.vectorize(Run::<_, _, _, 2>(simd, Shorts, work)),
+        Arch::V3(simd) => {
+            let run = Run::<_, _, _, 2>(simd, Shorts, work);
+            return match AvxVnni::try_new() {
+                Some(token) => token.vectorize(run),
+                None => simd.vectorize(run),
+            };
+        }
         _ => {}
     }
     work.run::<Scalar, Shorts, 2>(Scalar::new(), Shorts)
@@ -172,7 +183,15 @@ fn bytes<W: Work>(work: W) -> W::Output {
                 None => (*simd).vectorize(Run::<_, _, _, 2>(*simd, Bytes, work)),
             };
         }
-        Arch::V3(simd) => return simd.vectorize(Run::<_, _, _, 2>(simd, Bytes, work)),
+        Arch::V3(simd) => {
+            return match AvxVnni::try_new() {
+                Some(token) => {
+                    let step = avx_vnni::DotBytes(token);
+                    token.vectorize(Run::<_, _, _, 2>(simd, step, work))
+                }
+                None => simd.vectorize(Run::<_, _, _, 2>(simd, Bytes, work)),
+            };
+        }
         _ => {}
     }
     work.run::<Scalar, Bytes, 2>(Scalar::new(), Bytes)
