@@ -65,8 +65,12 @@ pub(super) fn rows_mut<S: Simd, const V: usize>(_: S, values: &mut [f32]) -> &mu
     S::as_mut_simd_f32s(values).0.as_chunks_mut().0
 }
 
-/// Copies register by register: of all at once the compiler makes a call.
+/// Copies register by register.
 #[inline(always)]
+#[expect(
+    clippy::manual_memcpy,
+    reason = "of all at once the compiler makes a call of the library's"
+)]
 fn each<T: Copy, const V: usize>(to: &mut [T; V], from: &[T; V]) {
     for v in 0..V {
         to[v] = from[v];

@@ -105,7 +105,9 @@ impl Work for Alike<'_> {
         let mut scratch = Scratch::default();
         let mut later = Later::new(&self.head, across);
         // whole strips, and whole panels
-        let mixed_rows = depth.next_multiple_of(ROWS).max(depth.next_multiple_of(across));
+        let mixed_rows = depth
+            .next_multiple_of(ROWS)
+            .max(depth.next_multiple_of(across));
         let parts = self.value.rows.chunks(across * self.value.width);
         for (part, rows) in parts.enumerate() {
             let first = part * across;
@@ -130,7 +132,10 @@ impl Work for Alike<'_> {
             for (q, out) in self.out[first..].iter_mut().take(across).enumerate() {
                 let each = 1.0 / (total[q] + later.total[first + q]);
                 let mixed = mixed.chunks_exact(across * across);
-                let parts = out.chunks_mut(across).zip(mixed).zip(later.of_row(first + q, across));
+                let parts = out
+                    .chunks_mut(across)
+                    .zip(mixed)
+                    .zip(later.of_row(first + q, across));
                 for ((out, mixed), earlier) in parts {
                     let mixed = mixed.chunks_exact(across);
                     for ((out, mixed), earlier) in out.iter_mut().zip(mixed).zip(earlier) {

@@ -3,7 +3,7 @@ use candle_core::Device;
 use proptest::prelude::*;
 use pulp::Scalar;
 
-use super::super::step::{Bytes, Shorts, Single};
+use super::super::step::{Bytes, Shorts, Single, Step, Work};
 use super::super::tests::numbers;
 use super::*;
 
