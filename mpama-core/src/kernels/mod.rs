@@ -6,7 +6,7 @@
 //! memory is done in one here.
 //!
 //! Loops are plain; `pulp` compiles them for the widest registers that the machine has and chooses at run time
-//! ([`registers`]). What is unsafe is in `step`: three instructions that `pulp` does not have. Sums have a fixed
+//! ([`registers`]). What is unsafe is in `step`: instructions that `pulp` does not have. Sums have a fixed
 //! order: results do not depend on the number of threads.
 
 pub(crate) mod affine;

@@ -71,7 +71,7 @@ pub(super) fn rows_mut<S: Simd, const V: usize>(_: S, values: &mut [f32]) -> &mu
     clippy::manual_memcpy,
     reason = "of all at once the compiler makes a call of the library's"
 )]
-fn each<T: Copy, const V: usize>(to: &mut [T; V], from: &[T; V]) {
+fn copy<T: Copy, const V: usize>(to: &mut [T; V], from: &[T; V]) {
     for v in 0..V {
         to[v] = from[v];
     }
@@ -81,7 +81,7 @@ fn each<T: Copy, const V: usize>(to: &mut [T; V], from: &[T; V]) {
 #[inline(always)]
 pub(super) fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S::f32s; V]) {
     match rows::<S, V>(simd, from) {
-        [whole] => each(row, whole),
+        [whole] => copy(row, whole),
         _ => cast_slice_mut::<S::f32s, f32>(row)[..from.len()].copy_from_slice(from),
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S:
 #[inline(always)]
 pub(super) fn store<S: Simd, const V: usize>(simd: S, row: &[S::f32s; V], to: &mut [f32]) {
     match rows_mut::<S, V>(simd, to) {
-        [whole] => each(whole, row),
+        [whole] => copy(whole, row),
         _ => to.copy_from_slice(&cast_slice::<S::f32s, f32>(row)[..to.len()]),
     }
 }
