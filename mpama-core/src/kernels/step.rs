@@ -164,7 +164,7 @@ fn shorts<W: Work>(work: W) -> W::Output {
         }
         Arch::V3(simd) => {
             let run = Run::<_, _, _, 2>(simd, Shorts, work);
-            return match AvxVnni::try_new() {
+            return match AvxVnni::beside(simd) {
                 Some(token) => token.vectorize(run),
                 None => simd.vectorize(run),
             };
@@ -184,7 +184,7 @@ fn bytes<W: Work>(work: W) -> W::Output {
             };
         }
         Arch::V3(simd) => {
-            return match AvxVnni::try_new() {
+            return match AvxVnni::beside(simd) {
                 Some(token) => {
                     let step = avx_vnni::DotBytes(token);
                     token.vectorize(Run::<_, _, _, 2>(simd, step, work))

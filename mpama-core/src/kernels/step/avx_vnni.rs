@@ -12,9 +12,9 @@ use super::Step;
 pub(super) struct AvxVnni(());
 
 impl AvxVnni {
-    pub(super) fn try_new() -> Option<Self> {
-        let there = V3::try_new().is_some() && is_x86_feature_detected!("avxvnni");
-        there.then_some(Self(()))
+    /// Beside the registers, which are there.
+    pub(super) fn beside(_: V3) -> Option<Self> {
+        is_x86_feature_detected!("avxvnni").then_some(Self(()))
     }
 
     /// Does `work`, and what is always inlined into it, compiled for these registers.
@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn the_instruction_sums_up_as_its_twin() {
         // where it is missing there is nothing to compare; `mpama doctor` says whether it is
-        if let (Some(simd), Some(token)) = (V3::try_new(), AvxVnni::try_new()) {
+        let found = V3::try_new().and_then(|simd| Some((simd, AvxVnni::beside(simd)?)));
+        if let Some((simd, token)) = found {
             token.vectorize(Both(simd, token));
         }
     }
