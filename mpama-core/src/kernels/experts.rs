@@ -4,6 +4,7 @@
 //! windows of all perceptions that it lies in, and what is pooled are the images of patches. Backwards the
 //! same: gradients of windows are collected by patch before they are multiplied.
 
+use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -11,6 +12,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use super::outer::Outer;
 use super::packed::{Packed, Then};
 use super::separable::Plane;
+use super::written::{Slots, written};
 use super::{for_each, slice, with_values, zeros};
 
 mod part;
@@ -121,14 +123,23 @@ impl Toward {
     fn images(&self, gates: &[f32], patches: &[f32]) -> Vec<Vec<f32>> {
         let image = |(expert, packed): (usize, &Arc<Packed>)| {
             let reached = self.reached(gates, expert);
-            let mut images = zeros(reached.len() * self.depth);
-            let rows = patches.chunks_exact(self.width);
-            let rows = rows.zip(images.chunks_exact_mut(self.depth)).zip(reached);
-            let (x, out) = rows
-                .filter_map(|(row, reached)| reached.then_some(row))
-                .unzip();
-            packed.write_rows(x, None, out, Then::Keep);
-            images
+            let count = reached.len() * self.depth;
+            let write = |images: &mut Slots| {
+                let (mut x, mut out) = (Vec::new(), Vec::new());
+                let rows = patches.chunks_exact(self.width);
+                let rows = rows.zip(images.chunks_exact_mut(self.depth)).zip(reached);
+                for ((patch, image), reached) in rows {
+                    if reached {
+                        x.push(patch);
+                        out.push(image);
+                    } else {
+                        image.fill(MaybeUninit::new(0.0));
+                    }
+                }
+                packed.write_rows(x, None, out, Then::Keep);
+            };
+            // SAFETY: there is a patch for each of these rows, of which all are filled or products.
+            unsafe { written(count, write) }
         };
         self.packed.iter().enumerate().map(image).collect()
     }

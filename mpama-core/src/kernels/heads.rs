@@ -3,7 +3,7 @@
 //! Scores are computed turned around, keys down and queries across, so that every step of the softmax is
 //! one over registers, and the weighted values come of the same loop as every other product.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use pulp::Simd;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
@@ -14,7 +14,8 @@ use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch};
 use super::strips::Strips;
 use super::tile::{self, ROWS, product, rows, rows_mut};
-use super::{for_each, in_registers, with_values, zeros};
+use super::written::{Slots, written};
+use super::{for_each, in_registers, with_values};
 pub(crate) use alike::attend_alike;
 
 mod alike;
@@ -40,9 +41,8 @@ pub(crate) fn attend(
     let (batch, queries, width) = query.dims3()?;
     let keys = key.dim(1)?;
     let (query, key, value) = (query.contiguous()?, key.contiguous()?, value.contiguous()?);
-    let mut out = zeros(batch * queries * width);
-    with_values([&query, &key, &value], |[query, key, value]| {
-        let depth = width / heads;
+    let depth = depth(width, heads)?;
+    let write = |[query, key, value]: [&[f32]; 3], out: &mut Slots| {
         let image = keys * width;
         let images = key.chunks_exact(image).zip(value.chunks_exact(image));
         let parts = images.flat_map(|image| (0..heads).map(move |head| (image, head)));
@@ -80,8 +80,20 @@ pub(crate) fn attend(
             };
             dispatch(precision, queries);
         });
+    };
+    let out = with_values([&query, &key, &value], |inputs| {
+        // SAFETY: every query is of one task, which writes all heads of its rows.
+        unsafe { written(batch * queries * width, |out| write(inputs, out)) }
     })?;
     Tensor::from_vec(out, (batch, queries, width), query.device())
+}
+
+/// Width of each of so many heads, which fill the rows.
+fn depth(width: usize, heads: usize) -> Result<usize> {
+    if heads == 0 || !width.is_multiple_of(heads) {
+        bail!("{heads} heads do not share out rows of {width}");
+    }
+    Ok(width / heads)
 }
 
 /// The part of rows `[N, width]` that is one head's.
@@ -144,7 +156,7 @@ in_registers! {
 struct Queries<'a> {
     heads: &'a [Head],
     query: &'a [f32],
-    out: &'a mut [f32],
+    out: &'a mut Slots,
     width: usize,
 }
 
@@ -182,7 +194,7 @@ impl Work for Queries<'_> {
                 for (q, out) in out.chunks_exact_mut(self.width).enumerate() {
                     let out = &mut out[left..][..head.depth];
                     for (out, mixed) in out.iter_mut().zip(mixed.chunks_exact(across)) {
-                        *out = mixed[q] / sums[q];
+                        out.write(mixed[q] / sums[q]);
                     }
                 }
             }

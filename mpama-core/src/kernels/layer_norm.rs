@@ -1,9 +1,10 @@
 //! Layer normalisation.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::floats::sum;
-use super::{for_each, in_registers, slice, with_values, zeros};
+use super::written::{Slots, written};
+use super::{for_each, in_registers, slice, with_values};
 
 /// Rows that one thread takes at a time; sums over all rows are made of these.
 const ROWS: usize = 64;
@@ -40,16 +41,24 @@ impl LayerNorm {
         let width = weight.elem_count();
         let grad = grad.contiguous()?;
         let (dx, sums) = with_values([x, weight, &grad], |[x, weight, grad]| {
-            let mut dx = zeros(x.len());
             let block = ROWS * width;
             let mut parts = vec![0f32; 2 * width * x.len().div_ceil(block)];
-            let tasks = dx
-                .chunks_mut(block)
-                .zip(x.chunks(block).zip(grad.chunks(block)))
-                .zip(parts.chunks_mut(2 * width));
-            for_each(tasks, |((dx, (x, grad)), sums)| {
-                backward(self, [x, weight, grad], dx, sums);
-            });
+            let write = |dx: &mut Slots| {
+                let tasks = dx
+                    .chunks_mut(block)
+                    .zip(x.chunks(block).zip(grad.chunks(block)))
+                    .zip(parts.chunks_mut(2 * width));
+                for_each(tasks, |((dx, (x, grad)), sums)| {
+                    backward(self, [x, weight, grad], dx, sums);
+                });
+            };
+            assert_eq!(
+                grad.len(),
+                x.len(),
+                "a gradient has the shape of its result"
+            );
+            // SAFETY: every row is of one task, which writes it whole.
+            let dx = unsafe { written(x.len(), write) };
             let mut sums = vec![0f32; 2 * width];
             for part in parts.chunks_exact(2 * width) {
                 sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
@@ -62,13 +71,13 @@ impl LayerNorm {
 
 in_registers! {
     /// Some rows, given `[x, weight, bias]`.
-    fn forward<'a>(op: &'a LayerNorm, inputs: [&'a [f32]; 3], y: &'a mut [f32]) {
+    fn forward<'a>(op: &'a LayerNorm, inputs: [&'a [f32]; 3], y: &'a mut Slots) {
         let [x, weight, bias] = inputs;
         let width = weight.len();
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             let (mean, scale) = op.moments(x);
             for i in 0..width {
-                y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+                y[i].write((x[i] - mean) * scale * weight[i] + bias[i]);
             }
         }
     }
@@ -77,7 +86,7 @@ in_registers! {
     fn backward<'a>(
         op: &'a LayerNorm,
         inputs: [&'a [f32]; 3],
-        dx: &'a mut [f32],
+        dx: &'a mut Slots,
         sums: &'a mut [f32],
     ) {
         let [x, weight, grad] = inputs;
@@ -100,7 +109,7 @@ in_registers! {
             let along = sum(&scaled, &normed, |g, n| g * n) / width as f32;
             let mean = sum(&scaled, &scaled, |g, _| g) / width as f32;
             for i in 0..width {
-                dx[i] = scale * (scaled[i] - mean - normed[i] * along);
+                dx[i].write(scale * (scaled[i] - mean - normed[i] * along));
             }
         }
     }
@@ -123,11 +132,20 @@ impl CustomOp3 for LayerNorm {
         let x = slice(x, layout)?;
         let (weight, bias) = (slice(weight, weight_layout)?, slice(bias, bias_layout)?);
         let width = weight.len();
-        let mut y = zeros(x.len());
-        let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
-        for_each(blocks, |(y, x)| {
-            forward(self, [x, weight, bias], y);
-        });
+        let write = |y: &mut Slots| {
+            let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
+            for_each(blocks, |(y, x)| {
+                forward(self, [x, weight, bias], y);
+            });
+        };
+        if !x.len().is_multiple_of(width) || bias.len() != width {
+            bail!(
+                "layer norm of {width} expects rows of it, found {:?}",
+                layout.dims()
+            );
+        }
+        // SAFETY: every row is of one task, which writes it whole.
+        let y = unsafe { written(x.len(), write) };
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 

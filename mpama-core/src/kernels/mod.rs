@@ -6,8 +6,8 @@
 //! memory is done in one here.
 //!
 //! Loops are plain; `pulp` compiles them for the widest registers that the machine has and chooses at run time
-//! ([`registers`]). What is unsafe is in `step`: instructions that `pulp` does not have. Sums have a fixed
-//! order: results do not depend on the number of threads.
+//! ([`registers`]). What is unsafe is in `step`, instructions that `pulp` does not have, and in `written`, memory
+//! that is not filled before it is written. Sums have a fixed order: results do not depend on the number of threads.
 
 pub(crate) mod affine;
 mod aligned;
@@ -30,6 +30,7 @@ pub(crate) mod separable;
 mod step;
 mod strips;
 mod tile;
+mod written;
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};

@@ -12,7 +12,8 @@ use super::convert;
 use super::precision::Precision;
 use super::step::{computed, dispatch};
 use super::tile::{self, ROWS};
-use super::{for_each, with_values, zeros};
+use super::written::{Slots, written};
+use super::{for_each, with_values};
 use block::Block;
 
 mod block;
@@ -221,25 +222,32 @@ impl Packed {
 
     /// `then(onto + x Wᵀ + b)`, without `onto` if there is none.
     pub(super) fn product(&self, x: &[f32], onto: Option<&[f32]>, then: Then) -> Vec<f32> {
-        let mut out = zeros(x.len() / self.inputs * self.outputs);
-        let rows = out.chunks_exact_mut(self.outputs).collect();
         let onto = onto.map(|onto| onto.chunks_exact(self.outputs).collect());
-        self.write_rows(x.chunks_exact(self.inputs).collect(), onto, rows, then);
-        out
+        let write = |out: &mut Slots| {
+            let rows = out.chunks_exact_mut(self.outputs).collect();
+            self.write_rows(x.chunks_exact(self.inputs).collect(), onto, rows, then);
+        };
+        // SAFETY: these are all rows of the result, one for each of `x`.
+        unsafe { written(x.len() / self.inputs * self.outputs, write) }
     }
 
-    /// Writes the same to rows wherever they lie.
+    /// Writes the same to rows wherever they lie, one for each of `x`, all of them.
     pub(super) fn write_rows(
         &self,
         x: Vec<&[f32]>,
         onto: Option<Vec<&[f32]>>,
-        out: Vec<&mut [f32]>,
+        out: Vec<&mut Slots>,
         then: Then,
     ) {
         let computed = computed(self.precision);
         let (blocks, parts) = shares(x.len(), rayon::current_num_threads());
         let part = (self.bias.len() / self.across).div_ceil(parts);
         let tiles = x.len().div_ceil(ROWS);
+        assert_eq!(
+            x.len(),
+            out.len(),
+            "a product has as many rows as its operand"
+        );
         let begin = |block: usize| (block * tiles / blocks * ROWS).min(x.len());
         let mut out = out.into_iter();
         let tasks = (0..blocks).flat_map(|b| {
@@ -276,10 +284,10 @@ fn shares(rows: usize, threads: usize) -> (usize, usize) {
 
 /// The columns of rows, so many at a time.
 pub(super) fn columns<'a>(
-    rows: impl Iterator<Item = &'a mut [f32]>,
+    rows: impl Iterator<Item = &'a mut Slots>,
     some: usize,
-) -> Vec<Vec<&'a mut [f32]>> {
-    let mut columns: Vec<Vec<&mut [f32]>> = Vec::new();
+) -> Vec<Vec<&'a mut Slots>> {
+    let mut columns: Vec<Vec<&mut Slots>> = Vec::new();
     for row in rows {
         columns.resize_with(row.len().div_ceil(some), Vec::new);
         for (columns, row) in columns.iter_mut().zip(row.chunks_mut(some)) {

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{exp, for_each, in_registers, slice, with_values, zeros};
+use super::written::{Slots, written};
+use super::{exp, for_each, in_registers, slice, with_values};
 
 /// Elements that one thread takes at a time.
 const BLOCK: usize = 1 << 14;
@@ -16,14 +17,18 @@ pub(crate) fn quick_gelu(x: &Tensor) -> Result<Tensor> {
 pub(crate) fn back(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let grad = grad.contiguous()?;
     let dx = with_values([x, &grad], |[x, grad]| {
-        let mut dx = zeros(x.len());
-        let tasks = dx
-            .chunks_mut(BLOCK)
-            .zip(x.chunks(BLOCK).zip(grad.chunks(BLOCK)));
-        for_each(tasks, |(dx, (x, grad))| {
-            backward(x, grad, dx);
-        });
-        dx
+        let write = |dx: &mut Slots| {
+            let inputs = x.chunks(BLOCK).zip(grad.chunks(BLOCK));
+            let tasks = dx.chunks_mut(BLOCK).zip(inputs);
+            for_each(tasks, |(dx, (x, grad))| backward(x, grad, dx));
+        };
+        assert_eq!(
+            grad.len(),
+            x.len(),
+            "a gradient has the shape of its result"
+        );
+        // SAFETY: every element is of one task, which writes it.
+        unsafe { written(x.len(), write) }
     })?;
     Tensor::from_vec(dx, x.shape(), x.device())
 }
@@ -39,16 +44,16 @@ fn sigmoid(x: f32) -> f32 {
 }
 
 in_registers! {
-    fn forward<'a>(x: &'a [f32], y: &'a mut [f32]) {
+    fn forward<'a>(x: &'a [f32], y: &'a mut Slots) {
         for (y, x) in y.iter_mut().zip(x) {
-            *y = x * sigmoid(SLOPE * x);
+            y.write(x * sigmoid(SLOPE * x));
         }
     }
 
-    fn backward<'a>(x: &'a [f32], grad: &'a [f32], dx: &'a mut [f32]) {
+    fn backward<'a>(x: &'a [f32], grad: &'a [f32], dx: &'a mut Slots) {
         for ((dx, x), grad) in dx.iter_mut().zip(x).zip(grad) {
             let s = sigmoid(SLOPE * x);
-            *dx = grad * s * (1.0 + SLOPE * x * (1.0 - s));
+            dx.write(grad * s * (1.0 + SLOPE * x * (1.0 - s)));
         }
     }
 }
@@ -60,10 +65,12 @@ impl CustomOp1 for QuickGelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, layout)?;
-        let mut y = zeros(x.len());
-        for_each(y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)), |(y, x)| {
-            forward(x, y);
-        });
+        let write = |y: &mut Slots| {
+            let tasks = y.chunks_mut(BLOCK).zip(x.chunks(BLOCK));
+            for_each(tasks, |(y, x)| forward(x, y));
+        };
+        // SAFETY: every element is of one task, which writes it.
+        let y = unsafe { written(x.len(), write) };
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 

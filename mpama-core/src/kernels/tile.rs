@@ -9,6 +9,7 @@ use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 use super::precision::Precision;
 use super::step::{Step, Work, computed, dispatch};
+use super::written::Slots;
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 6;
@@ -83,6 +84,23 @@ pub(super) fn load<S: Simd, const V: usize>(simd: S, from: &[f32], row: &mut [S:
     match rows::<S, V>(simd, from) {
         [whole] => copy(row, whole),
         _ => cast_slice_mut::<S::f32s, f32>(row)[..from.len()].copy_from_slice(from),
+    }
+}
+
+/// [`store`] to what may not have been written yet.
+#[inline(always)]
+pub(super) fn write<S: Simd, const V: usize>(_: S, row: &[S::f32s; V], to: &mut Slots) {
+    let whole: &mut [[_; V]] = S::as_uninit_mut_simd_f32s(to).0.as_chunks_mut().0;
+    match whole {
+        [whole] => {
+            for v in 0..V {
+                whole[v].write(row[v]);
+            }
+        }
+        _ => {
+            let row: &[f32] = cast_slice(row);
+            to.write_copy_of_slice(&row[..to.len()]);
+        }
     }
 }
 

@@ -15,8 +15,11 @@ use super::super::precision::Precision;
 use super::super::step::{Step, Work, computed, dispatch};
 use super::super::strips::Strips;
 use super::super::tile::{self, ROWS, rows, rows_mut};
-use super::super::{for_each, in_registers, with_values, zeros};
-use super::{Columns, Head, KEYS, Scratch, add_product, attend, exponent, laid_out, scores_of};
+use super::super::written::{Slots, written};
+use super::super::{for_each, in_registers, with_values};
+use super::{
+    Columns, Head, KEYS, Scratch, add_product, attend, depth, exponent, laid_out, scores_of,
+};
 
 /// Queries whose scores among each other are all computed: whole tiles in any registers, and whole [`KEYS`].
 const GROUP: usize = 2 * KEYS;
@@ -30,7 +33,7 @@ const RANGE: f32 = 100.0;
 /// [`attend`] with `value` `[B, N, H·d]` for queries, keys and values.
 pub(crate) fn attend_alike(value: &Tensor, heads: usize, precision: Precision) -> Result<Tensor> {
     let value = value.contiguous()?;
-    let depth = value.dim(2)? / heads;
+    let depth = depth(value.dim(2)?, heads)?;
     let longest = with_values([&value], |[value]| longest(value, depth))?;
     // no number is not in range
     let in_range = longest * exponent(depth) <= RANGE;
@@ -53,9 +56,8 @@ in_registers! {
 fn symmetric(value: &Tensor, heads: usize, precision: Precision) -> Result<Tensor> {
     let precision = computed(precision.of_scores());
     let (_, count, width) = value.dims3()?;
-    let depth = width / heads;
-    let mut out = zeros(value.elem_count());
-    with_values([value], |[value]| {
+    let depth = depth(width, heads)?;
+    let write = |value: &[f32], out: &mut Slots| {
         let images = value.chunks_exact(count * width);
         let tasks = images.zip(out.chunks_exact_mut(count * width));
         let tasks = tasks.flat_map(|(rows, out)| {
@@ -69,6 +71,10 @@ fn symmetric(value: &Tensor, heads: usize, precision: Precision) -> Result<Tenso
             let value = of_head();
             dispatch(precision, Alike { head, value, out });
         });
+    };
+    let out = with_values([value], |[value]| {
+        // SAFETY: every head of every row is of one task, which writes it.
+        unsafe { written(value.len(), |out| write(value, out)) }
     })?;
     Tensor::from_vec(out, value.shape(), value.device())
 }
@@ -78,7 +84,7 @@ struct Alike<'a> {
     head: Head,
     value: Columns<'a>,
     /// Its part of each row.
-    out: Vec<&'a mut [f32]>,
+    out: Vec<&'a mut Slots>,
 }
 
 /// What keys have got of the queries before theirs, and what gives it to them.
@@ -139,7 +145,7 @@ impl Work for Alike<'_> {
                 for ((out, mixed), earlier) in parts {
                     let mixed = mixed.chunks_exact(across);
                     for ((out, mixed), earlier) in out.iter_mut().zip(mixed).zip(earlier) {
-                        *out = (mixed[q] + earlier) * each;
+                        out.write((mixed[q] + earlier) * each);
                     }
                 }
             }

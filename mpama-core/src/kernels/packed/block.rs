@@ -10,7 +10,8 @@ use super::super::floats::{at_most, exp2_lanes};
 use super::super::precision::Precision;
 use super::super::step::{Step, Work, prefetch};
 use super::super::strips::Strips;
-use super::super::tile::{ROWS, load, product, rows, rows_mut, store};
+use super::super::tile::{ROWS, load, product, rows, rows_mut, write};
+use super::super::written::Slots;
 use super::{Packed, Then};
 
 /// Steps of rows that are laid out at a time: with a panel's share of the output they stay in the second-level
@@ -42,7 +43,7 @@ pub(super) struct Block<'a> {
     /// All columns of each row.
     pub(super) onto: Option<&'a [&'a [f32]]>,
     /// Its columns of each row.
-    pub(super) out: Vec<&'a mut [f32]>,
+    pub(super) out: Vec<&'a mut Slots>,
     pub(super) then: Then,
 }
 
@@ -70,6 +71,8 @@ impl Work for Block<'_> {
         let (steps, parts) = (inputs.div_ceil(per_step), inputs.div_ceil(part));
         let rows_here = self.out.len();
         let columns_here = self.out.first().map_or(0, |row| row.len());
+        // so that every column is written
+        assert!(self.first * across + columns_here <= bias.len());
         let part_of = |panel: usize, p: usize| -> &[u32] {
             let (from, to) = (p * part / per_step, steps.min((p + 1) * part / per_step));
             let panel = panels.chunks_exact(across * steps).nth(panel);
@@ -167,7 +170,9 @@ impl Block<'_> {
         tile.fill([simd.splat_f32s(0.0); V]);
         if continued {
             for (tile, out) in tile.iter_mut().zip(&self.out[top..]) {
-                load(simd, &out[left..][..wide], tile);
+                // SAFETY: with the earlier parts, all of it was written.
+                let out = unsafe { out[left..][..wide].assume_init_ref() };
+                load(simd, out, tile);
             }
         } else if let Some(onto) = self.onto {
             let left = self.first * V * S::F32_LANES + left;
@@ -196,7 +201,7 @@ impl Block<'_> {
                     }
                 }
             }
-            store(simd, tile, &mut out[left..][..wide]);
+            write(simd, tile, &mut out[left..][..wide]);
         }
     }
 }

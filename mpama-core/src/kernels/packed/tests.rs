@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+use std::mem::MaybeUninit;
+
 use candle_core::Device;
 use proptest::prelude::*;
 use pulp::Scalar;
@@ -107,7 +109,7 @@ fn scalar<M: Step<Scalar>>(
     step: M,
 ) -> Vec<f32> {
     let (outputs, inputs) = weight.dims2().unwrap();
-    let mut out = vec![0.0; x.len() / inputs * outputs];
+    let mut out = vec![MaybeUninit::new(f32::NAN); x.len() / inputs * outputs];
     let block = Block {
         weights: &Packed::for_width(&flat(weight), None, inputs, precision, 2),
         computed: computed(precision),
@@ -118,7 +120,8 @@ fn scalar<M: Step<Scalar>>(
         then: Then::QuickGelu,
     };
     block.run::<_, _, 2>(Scalar::new(), step);
-    out
+    // SAFETY: all of it held something before.
+    out.iter().map(|x| unsafe { x.assume_init() }).collect()
 }
 
 #[test]
