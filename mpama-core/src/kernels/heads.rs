@@ -129,16 +129,18 @@ in_registers! {
             keys.put(k, &row[key.left..][..depth], precision);
         }
         let mut values = vec![Strips::default(); count.div_ceil(KEYS)];
-        let mut turned = vec![0.0; depth * KEYS];
+        // rows are fetched whole: number by number, each would be waited for
+        let (mut near, mut column) = (vec![0.0; KEYS * depth], [0.0; KEYS]);
         for (strips, rows) in values.iter_mut().zip(value.rows.chunks(KEYS * value.width)) {
             let here = rows.len() / value.width;
-            for (k, row) in rows.chunks_exact(value.width).enumerate() {
-                for (d, x) in row[value.left..][..depth].iter().enumerate() {
-                    turned[d * KEYS + k] = *x;
-                }
+            for (near, row) in near.chunks_exact_mut(depth).zip(rows.chunks_exact(value.width)) {
+                near.copy_from_slice(&row[value.left..][..depth]);
             }
             strips.resize(depth, here, precision);
-            for (d, column) in turned.chunks_exact(KEYS).enumerate() {
+            for d in 0..depth {
+                for (x, near) in column.iter_mut().zip(near.chunks_exact(depth)) {
+                    *x = near[d];
+                }
                 strips.put(d, &column[..here], precision);
             }
         }

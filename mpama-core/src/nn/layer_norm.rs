@@ -21,17 +21,17 @@ impl LayerNorm {
 
     /// Normalises `x` `[…, W]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        // The fused operation records no backward step (candle#3011): everything below it would
-        // silently stop learning. It serves where there is nothing to learn.
-        let tracked = x.track_op() || self.weight.track_op() || self.bias.track_op();
-        if !tracked {
-            let x = x.contiguous()?;
-            return candle_nn::ops::layer_norm(&x, &self.weight, &self.bias, self.eps as f32);
-        }
         if kernels::serves(&[x, &self.weight, &self.bias]) {
             return kernels::layer_norm::layer_norm(x, &self.weight, &self.bias, self.eps);
         }
-        self.composed(x)
+        // Candle's fused operation records no backward step (candle#3011): everything below it would
+        // silently stop learning. It serves where there is nothing to learn.
+        let tracked = x.track_op() || self.weight.track_op() || self.bias.track_op();
+        if tracked {
+            return self.composed(x);
+        }
+        let x = x.contiguous()?;
+        candle_nn::ops::layer_norm(&x, &self.weight, &self.bias, self.eps as f32)
     }
 
     /// The gradient of `x`, given that of the result; in f32 on the processor.

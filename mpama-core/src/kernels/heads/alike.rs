@@ -261,7 +261,11 @@ impl Later {
         let totals = &mut self.total[first..][..here];
         self.weights.resize(here, across, head.precision);
         for (k, (row, total)) in weights.chunks_exact(across).zip(totals).enumerate() {
-            *total += sum(row, row, |weight, _| weight);
+            let mut sum = simd.splat_f32s(0.0);
+            for weights in S::as_simd_f32s(row).0 {
+                sum = simd.add_f32s(sum, *weights);
+            }
+            *total += simd.reduce_sum_f32s(sum);
             self.weights.put(k, row, head.precision);
         }
         let mixed = self.mixed.chunks_exact_mut(head.padded() * across);
