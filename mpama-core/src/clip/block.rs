@@ -113,7 +113,7 @@ impl Block {
     /// The stream `x` `[B, N, W]` after the MLP.
     pub(super) fn add_mlp(&self, x: &Tensor) -> Result<Tensor> {
         let normed = self.mlp_norm.forward(x)?;
-        let hidden = self.up.forward_activated(&normed, self.activation)?;
-        self.down.forward_onto(x, &hidden)
+        let Self { up, down, .. } = self;
+        down.forward_after(up, self.activation, &normed, x)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::outer::Outer;
-use super::packed::{Packed, Then};
+use super::packed::Packed;
 use super::separable::Plane;
 use super::written::{Slots, written};
 use super::{for_each, slice, with_values, zeros};
@@ -136,7 +136,7 @@ impl Toward {
                         image.fill(MaybeUninit::new(0.0));
                     }
                 }
-                packed.write_rows(x, None, out, Then::Keep);
+                packed.write_rows(x, out);
             };
             // SAFETY: there is a patch for each of these rows, of which all are filled or products.
             unsafe { written(count, write) }

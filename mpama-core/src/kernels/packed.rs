@@ -14,7 +14,7 @@ use super::step::{computed, dispatch};
 use super::tile::{self, ROWS};
 use super::written::{Slots, written};
 use super::{for_each, with_values};
-use block::Block;
+use block::{Block, OfLayer, OfRows};
 
 mod block;
 
@@ -220,21 +220,65 @@ impl Packed {
         Tensor::from_vec(out, shape, x.device())
     }
 
+    /// `onto + h Wᵀ + b` for contiguous `onto` `[…, O]` and the hidden numbers `h = activation(x W₁ᵀ + b₁)` of the layer
+    /// `before`; the same numbers as those of two products. Where there are rows enough for all threads, `h` is never
+    /// held whole.
+    pub(crate) fn apply_after(
+        &self,
+        before: &Self,
+        activation: Then,
+        x: &Tensor,
+        onto: &Tensor,
+    ) -> Result<Tensor> {
+        let rows = x.elem_count() / before.inputs;
+        if before.outputs != self.inputs || onto.elem_count() != rows * self.outputs {
+            let (hidden, shape) = (before.outputs, onto.dims());
+            bail!(
+                "{rows} rows of {hidden} into {} and onto {shape:?}",
+                self.inputs
+            );
+        }
+        let shared = shares(rows, rayon::current_num_threads()).1 > 1;
+        if shared || before.precision != self.precision {
+            let hidden = before.apply(x, None, activation)?;
+            return self.apply(&hidden, Some(onto), Then::Keep);
+        }
+        let (x, onto) = (x.contiguous()?, onto.contiguous()?);
+        let out = with_values([&x, &onto], |[x, onto]| {
+            let x = x.chunks_exact(before.inputs).collect();
+            let onto = Some(onto.chunks_exact(self.outputs).collect());
+            let write = |out: &mut Slots| {
+                let out = out.chunks_exact_mut(self.outputs).collect();
+                self.write((x, Some((before, activation))), onto, out, Then::Keep);
+            };
+            // SAFETY: these are all rows of the result, one for each of `x`.
+            unsafe { written(rows * self.outputs, write) }
+        })?;
+        Tensor::from_vec(out, onto.shape(), onto.device())
+    }
+
     /// `then(onto + x Wᵀ + b)`, without `onto` if there is none.
     pub(super) fn product(&self, x: &[f32], onto: Option<&[f32]>, then: Then) -> Vec<f32> {
         let onto = onto.map(|onto| onto.chunks_exact(self.outputs).collect());
         let write = |out: &mut Slots| {
-            let rows = out.chunks_exact_mut(self.outputs).collect();
-            self.write_rows(x.chunks_exact(self.inputs).collect(), onto, rows, then);
+            let x = x.chunks_exact(self.inputs).collect();
+            let out = out.chunks_exact_mut(self.outputs).collect();
+            self.write((x, None), onto, out, then);
         };
         // SAFETY: these are all rows of the result, one for each of `x`.
         unsafe { written(x.len() / self.inputs * self.outputs, write) }
     }
 
-    /// Writes the same to rows wherever they lie, one for each of `x`, all of them.
-    pub(super) fn write_rows(
+    /// Writes the product to rows wherever they lie, one for each of `x`, all of them.
+    pub(super) fn write_rows(&self, x: Vec<&[f32]>, out: Vec<&mut Slots>) {
+        self.write((x, None), None, out, Then::Keep);
+    }
+
+    /// Writes `then(onto + x Wᵀ + b)`, or that of what a layer before and its activation make of `x`; with such a layer
+    /// there have to be blocks of rows for all threads.
+    fn write(
         &self,
-        x: Vec<&[f32]>,
+        (x, before): (Vec<&[f32]>, Option<(&Self, Then)>),
         onto: Option<Vec<&[f32]>>,
         out: Vec<&mut Slots>,
         then: Then,
@@ -255,17 +299,30 @@ impl Packed {
             let columns = columns(out.by_ref().take(rows.len()), part * self.across);
             let onto = onto.as_ref().map(|onto| &onto[rows.clone()]);
             let x = &x[rows];
-            columns.into_iter().enumerate().map(move |(p, out)| Block {
-                weights: self,
-                computed,
-                first: p * part,
-                x,
-                onto,
-                out,
-                then,
+            columns.into_iter().enumerate().map(move |(p, out)| {
+                let block = Block {
+                    weights: self,
+                    computed,
+                    first: p * part,
+                    onto,
+                    out,
+                    then,
+                };
+                (x, block)
             })
         });
-        for_each(tasks, |block| dispatch(computed, block));
+        for_each(tasks, |(x, block)| match before {
+            None => dispatch(computed, OfRows { x, block }),
+            Some((before, activation)) => {
+                let layer = OfLayer {
+                    x,
+                    before,
+                    activation,
+                    block,
+                };
+                dispatch(computed, layer);
+            }
+        });
     }
 }
 

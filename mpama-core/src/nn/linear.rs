@@ -132,6 +132,24 @@ impl Linear {
         }
     }
 
+    /// `onto + forward(before.forward_activated(x, activation))`, for `onto` `[…, O]`: both layers of an MLP. On the
+    /// processor, where they are packed, what lies between them is never held whole.
+    pub(crate) fn forward_after(
+        &self,
+        before: &Self,
+        activation: Activation,
+        x: &Tensor,
+        onto: &Tensor,
+    ) -> Result<Tensor> {
+        match (&before.weights, activation, &self.weights) {
+            (Weights::Packed(before), Activation::QuickGelu, Weights::Packed(packed)) => {
+                takes(before, x)?;
+                packed.apply_after(before, Then::QuickGelu, x, onto)
+            }
+            _ => self.forward_onto(onto, &before.forward_activated(x, activation)?),
+        }
+    }
+
     /// `onto + forward(x)`, for `onto` `[…, O]`.
     pub fn forward_onto(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
@@ -151,11 +169,17 @@ fn expects(inputs: usize, x: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn apply(packed: &Packed, x: &Tensor, onto: Option<&Tensor>, then: Then) -> Result<Tensor> {
+/// Refuses what a packed map cannot take.
+fn takes(packed: &Packed, x: &Tensor) -> Result<()> {
     expects(packed.inputs(), x)?;
     if x.track_op() || !kernels::serves(&[x]) {
         bail!("a packed linear takes f32 on the processor without gradient");
     }
+    Ok(())
+}
+
+fn apply(packed: &Packed, x: &Tensor, onto: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    takes(packed, x)?;
     packed.apply(x, onto, then)
 }
 

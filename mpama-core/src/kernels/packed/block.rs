@@ -1,6 +1,8 @@
 //! Some rows and columns of a product, computed by one thread.
 
 use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::Simd;
 use pulp::bytemuck::cast_slice_mut;
@@ -27,19 +29,27 @@ thread_local! {
 struct Scratch {
     /// Tokens, by parts of the inputs.
     group: Vec<Strips>,
-    /// Sums of a panel, `[rows, across]`.
+    /// Between two layers: the tokens of the first, and some outputs of it.
+    tokens: Vec<Strips>,
+    hidden: Vec<MaybeUninit<f32>>,
+    sums: Sums,
+}
+
+/// What the products of a panel are computed in.
+#[derive(Default)]
+struct Sums {
+    /// `[rows, across]`.
     sums: Aligned,
     /// A part of a panel of bf16 as f32, `[inputs, across]`.
     widened: Aligned,
 }
 
-/// Some rows and columns of the product.
+/// Some rows and columns of a product.
 pub(super) struct Block<'a> {
     pub(super) weights: &'a Packed,
     pub(super) computed: Precision,
     /// The first panel.
     pub(super) first: usize,
-    pub(super) x: &'a [&'a [f32]],
     /// All columns of each row.
     pub(super) onto: Option<&'a [&'a [f32]]>,
     /// Its columns of each row.
@@ -47,11 +57,149 @@ pub(super) struct Block<'a> {
     pub(super) then: Then,
 }
 
-impl Work for Block<'_> {
+/// A block of the product of rows and weights.
+pub(super) struct OfRows<'a> {
+    pub(super) x: &'a [&'a [f32]],
+    pub(super) block: Block<'a>,
+}
+
+impl Work for OfRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, M: Step<S>, const V: usize>(mut self, simd: S, step: M) {
+    fn run<S: Simd, M: Step<S>, const V: usize>(self, simd: S, step: M) {
+        let Self { x, mut block } = self;
+        let (weights, computed) = (block.weights, block.computed);
+        let mut scratch = SCRATCH.take();
+        for parts in groups(weights.inputs, computed) {
+            let group = room(
+                &mut scratch.group,
+                x.len(),
+                weights.inputs,
+                &parts,
+                computed,
+            );
+            for (r, row) in x.iter().enumerate() {
+                put(row, r, parts.start, group, computed);
+            }
+            block.multiply::<S, M, V>(simd, step, group, parts.start, &mut scratch.sums);
+        }
+        SCRATCH.set(scratch);
+    }
+}
+
+/// A block of the product of weights and what a layer before them makes of rows. Of the outputs of that layer there
+/// are never more than are laid out for the next: they stay in the caches.
+pub(super) struct OfLayer<'a> {
+    pub(super) x: &'a [&'a [f32]],
+    pub(super) before: &'a Packed,
+    pub(super) activation: Then,
+    /// All columns.
+    pub(super) block: Block<'a>,
+}
+
+impl Work for OfLayer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, M: Step<S>, const V: usize>(self, simd: S, step: M) {
+        let Self {
+            x,
+            before,
+            activation,
+            mut block,
+        } = self;
+        let (weights, computed) = (block.weights, block.computed);
+        let (across, part) = (before.across, computed.part());
+        assert!(
+            part.is_multiple_of(across),
+            "a part is made of whole panels"
+        );
+        let mut scratch = SCRATCH.take();
+        let Scratch {
+            group,
+            tokens,
+            hidden,
+            sums,
+        } = &mut scratch;
+        let all = 0..before.inputs.div_ceil(part);
+        let tokens = room(tokens, x.len(), before.inputs, &all, computed);
+        for (r, row) in x.iter().enumerate() {
+            put(row, r, 0, tokens, computed);
+        }
+        hidden.resize(x.len() * part, MaybeUninit::uninit());
+        for parts in groups(weights.inputs, computed) {
+            let group = room(group, x.len(), weights.inputs, &parts, computed);
+            for (p, strips) in parts.clone().zip(group.iter_mut()) {
+                let wide = part.min(weights.inputs - p * part);
+                let rows = hidden.chunks_exact_mut(part);
+                let mut hidden = Block {
+                    weights: before,
+                    computed,
+                    first: p * part / across,
+                    onto: None,
+                    out: rows.map(|row| &mut row[..wide]).collect(),
+                    then: activation,
+                };
+                hidden.multiply::<S, M, V>(simd, step, tokens, 0, sums);
+                for (r, row) in hidden.out.iter().enumerate() {
+                    // SAFETY: the block has written all columns of its rows.
+                    strips.put(r, unsafe { row.assume_init_ref() }, computed);
+                }
+            }
+            block.multiply::<S, M, V>(simd, step, group, parts.start, sums);
+        }
+        SCRATCH.set(scratch);
+    }
+}
+
+/// The parts of so many inputs, as many at a time as are laid out at a time.
+fn groups(inputs: usize, computed: Precision) -> impl Iterator<Item = Range<usize>> {
+    let parts = inputs.div_ceil(computed.part());
+    let at_once = GROUP * computed.per_step() / computed.part();
+    let firsts = (0..parts).step_by(at_once);
+    firsts.map(move |first| first..parts.min(first + at_once))
+}
+
+/// Room for some parts of so many inputs of `count` rows.
+#[inline(always)]
+fn room<'a>(
+    strips: &'a mut Vec<Strips>,
+    count: usize,
+    inputs: usize,
+    parts: &Range<usize>,
+    computed: Precision,
+) -> &'a mut [Strips] {
+    strips.resize(strips.len().max(parts.len()), Strips::default());
+    let strips = &mut strips[..parts.len()];
+    for (p, strips) in parts.clone().zip(&mut *strips) {
+        let part = computed.part();
+        strips.resize(count, part.min(inputs - p * part), computed);
+    }
+    strips
+}
+
+/// Lays out row `r`, from part `first` on.
+#[inline(always)]
+fn put(row: &[f32], r: usize, first: usize, strips: &mut [Strips], computed: Precision) {
+    let parts = row.chunks(computed.part()).skip(first);
+    for (strips, part) in strips.iter_mut().zip(parts) {
+        strips.put(r, part, computed);
+    }
+}
+
+impl Block<'_> {
+    /// Adds the product of some parts of the inputs, from `first` on: `group`. To be called for all of them, one after
+    /// the other; with the last, the block is written.
+    #[inline(always)]
+    fn multiply<S: Simd, M: Step<S>, const V: usize>(
+        &mut self,
+        simd: S,
+        step: M,
+        group: &[Strips],
+        first: usize,
+        Sums { sums, widened }: &mut Sums,
+    ) {
         let Packed {
             precision: kept,
             panels,
@@ -69,7 +217,6 @@ impl Work for Block<'_> {
         );
         let (per_step, part) = (kept.per_step(), computed.part());
         let (steps, parts) = (inputs.div_ceil(per_step), inputs.div_ceil(part));
-        let rows_here = self.out.len();
         let columns_here = self.out.first().map_or(0, |row| row.len());
         // so that every column is written
         assert!(self.first * across + columns_here <= bias.len());
@@ -78,84 +225,60 @@ impl Work for Block<'_> {
             let panel = panels.chunks_exact(across * steps).nth(panel);
             panel.map_or(&[], |panel| &panel[from * across..to * across])
         };
-        let mut scratch = SCRATCH.take();
-        let Scratch {
-            group,
-            sums,
-            widened,
-        } = &mut scratch;
-        let at_once = (GROUP * computed.per_step() / part).min(parts);
-        group.resize(group.len().max(at_once), Strips::default());
-        sums.resize(rows_here.next_multiple_of(ROWS) * across);
-        for first in (0..parts).step_by(at_once) {
-            let here = at_once.min(parts - first);
-            let inputs_of = |p: usize| (p * part, inputs.min((p + 1) * part));
-            for (p, strips) in (first..).zip(&mut group[..here]) {
-                let (from, to) = inputs_of(p);
-                strips.resize(rows_here, to - from, computed);
-            }
-            for (r, row) in self.x.iter().enumerate() {
-                for (p, strips) in (first..).zip(&mut group[..here]) {
-                    let (from, to) = inputs_of(p);
-                    strips.put(r, &row[from..to], computed);
+        sums.resize(self.out.len().next_multiple_of(ROWS) * across);
+        let end = first + group.len();
+        let scales = scales.chunks_exact(across * 2 * parts);
+        let each = scales.zip(bias.chunks_exact(across)).enumerate();
+        let each = (0..columns_here).step_by(across).zip(each.skip(self.first));
+        for (left, (panel, (scales, bias))) in each {
+            let wide = across.min(columns_here - left);
+            let tiles: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(sums));
+            let bias: &[S::f32s; V] = &rows(simd, bias)[0];
+            let last = end == parts;
+            for (p, strips) in (first..).zip(group) {
+                let mut b = part_of(panel, p);
+                let next = match p + 1 < end {
+                    true => part_of(panel, p + 1),
+                    false => part_of(panel + 1, first),
+                };
+                let mut next = next.chunks(next.len().div_ceil(strips.count()).max(1));
+                if per_step > computed.per_step() {
+                    widen::<S, V>(simd, b, widened);
+                    b = widened;
                 }
-            }
-            let scales = scales.chunks_exact(across * 2 * parts);
-            let each = scales.zip(bias.chunks_exact(across)).enumerate();
-            let each = (0..columns_here).step_by(across).zip(each.skip(self.first));
-            for (left, (panel, (scales, bias))) in each {
-                let wide = across.min(columns_here - left);
-                let tiles: &mut [[S::f32s; V]] = rows_mut(simd, cast_slice_mut(sums));
-                let bias: &[S::f32s; V] = &rows(simd, bias)[0];
-                let last = first + here == parts;
-                for (p, strips) in (first..).zip(&group[..here]) {
-                    let mut b = part_of(panel, p);
-                    let next = match p + 1 < first + here {
-                        true => part_of(panel, p + 1),
-                        false => part_of(panel + 1, first),
-                    };
-                    let mut next = next.chunks(next.len().div_ceil(strips.count()).max(1));
-                    if per_step > computed.per_step() {
-                        widen::<S, V>(simd, b, widened);
-                        b = widened;
+                let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
+                let tiles = tiles.chunks_exact_mut(ROWS).enumerate();
+                for ((a, worth), (s, tile)) in strips.iter().zip(tiles) {
+                    next.next().into_iter().for_each(prefetch);
+                    let top = s * ROWS;
+                    if p == first {
+                        self.begin(simd, top, (left, wide), first > 0, tile);
                     }
-                    let scales: &[[S::f32s; V]] = rows(simd, &scales[p * 2 * across..]);
-                    let tiles = tiles.chunks_exact_mut(ROWS).enumerate();
-                    for ((a, worth), (s, tile)) in strips.iter().zip(tiles) {
-                        next.next().into_iter().for_each(prefetch);
-                        let top = s * ROWS;
-                        if p == first {
-                            self.begin(simd, top, (left, wide), first > 0, tile);
-                        }
-                        let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
-                        for r in 0..ROWS {
-                            let worth = simd.splat_f32s(worth[r]);
-                            for v in 0..V {
-                                let sum = step.floats(simd, sums[r][v]);
-                                tile[r][v] = if M::WHOLE {
-                                    let sum = match M::LIFTED {
-                                        true => simd.sub_f32s(sum, scales[1][v]),
-                                        false => sum,
-                                    };
-                                    let each = simd.mul_f32s(scales[0][v], worth);
-                                    simd.mul_add_e_f32s(sum, each, tile[r][v])
-                                } else {
-                                    simd.add_f32s(tile[r][v], sum)
+                    let sums: [[M::Sums; V]; ROWS] = product(simd, step, a, b);
+                    for r in 0..ROWS {
+                        let worth = simd.splat_f32s(worth[r]);
+                        for v in 0..V {
+                            let sum = step.floats(simd, sums[r][v]);
+                            tile[r][v] = if M::WHOLE {
+                                let sum = match M::LIFTED {
+                                    true => simd.sub_f32s(sum, scales[1][v]),
+                                    false => sum,
                                 };
-                            }
+                                let each = simd.mul_f32s(scales[0][v], worth);
+                                simd.mul_add_e_f32s(sum, each, tile[r][v])
+                            } else {
+                                simd.add_f32s(tile[r][v], sum)
+                            };
                         }
-                        if p + 1 == first + here {
-                            self.end(simd, top, (left, wide), last.then_some(bias), tile);
-                        }
+                    }
+                    if p + 1 == end {
+                        self.end(simd, top, (left, wide), last.then_some(bias), tile);
                     }
                 }
             }
         }
-        SCRATCH.set(scratch);
     }
-}
 
-impl Block<'_> {
     /// What the sums of a strip from row `top` on begin with, in `wide` columns from `left` on: what earlier parts of
     /// the inputs gave, or what the product is added onto.
     #[inline(always)]

@@ -114,12 +114,12 @@ fn scalar<M: Step<Scalar>>(
         weights: &Packed::for_width(&flat(weight), None, inputs, precision, 2),
         computed: computed(precision),
         first: 0,
-        x: &x.chunks_exact(inputs).collect::<Vec<_>>(),
         onto: None,
         out: out.chunks_exact_mut(outputs).collect(),
         then: Then::QuickGelu,
     };
-    block.run::<_, _, 2>(Scalar::new(), step);
+    let x = &x.chunks_exact(inputs).collect::<Vec<_>>();
+    OfRows { x, block }.run::<_, _, 2>(Scalar::new(), step);
     // SAFETY: all of it held something before.
     out.iter().map(|x| unsafe { x.assume_init() }).collect()
 }
@@ -152,6 +152,47 @@ fn every_width_of_register_gives_the_same_sums() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn two_layers_at_once_are_two_products() {
+    // hidden numbers of several groups, of a part that is not whole, and of one
+    for (rows, width, hidden) in [(800, 70, 1300), (401, 1100, 300), (7, 5, 64)] {
+        let up = numbers(&[hidden, width], 1.0, 0.1);
+        let down = numbers(&[37, hidden], 1.0, 0.3);
+        let [up_bias, down_bias] = [hidden, 37].map(|n| numbers(&[n], 1.0, 0.7));
+        let (x, onto) = (
+            numbers(&[rows, width], 0.1, 0.2),
+            numbers(&[rows, 37], 1.0, 0.4),
+        );
+        for precision in Precision::ALL {
+            let up = Packed::new(&up, Some(&up_bias), precision).unwrap();
+            let down = Packed::new(&down, Some(&down_bias), precision).unwrap();
+            let each = up.apply(&x, None, Then::QuickGelu).unwrap();
+            let each = down.apply(&each, Some(&onto), Then::Keep).unwrap();
+            for threads in [1, 2, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                let pool = pool.build().unwrap();
+                let both = pool.install(|| down.apply_after(&up, Then::QuickGelu, &x, &onto));
+                assert_eq!(
+                    flat(&both.unwrap()),
+                    flat(&each),
+                    "{precision:?}, {rows} rows"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused() {
+    let (_, _, up) = weights(6, 4);
+    let x = numbers(&[2, 4], 1.0, 0.4);
+    for (inputs, onto) in [(5, [2, 3]), (6, [3, 3])] {
+        let (_, _, down) = weights(3, inputs);
+        let onto = numbers(&onto, 1.0, 0.9);
+        assert!(down.apply_after(&up, Then::QuickGelu, &x, &onto).is_err());
     }
 }
 
