@@ -132,18 +132,18 @@ impl CustomOp3 for LayerNorm {
         let x = slice(x, layout)?;
         let (weight, bias) = (slice(weight, weight_layout)?, slice(bias, bias_layout)?);
         let width = weight.len();
-        let write = |y: &mut Slots| {
-            let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
-            for_each(blocks, |(y, x)| {
-                forward(self, [x, weight, bias], y);
-            });
-        };
         if !x.len().is_multiple_of(width) || bias.len() != width {
             bail!(
                 "layer norm of {width} expects rows of it, found {:?}",
                 layout.dims()
             );
         }
+        let write = |y: &mut Slots| {
+            let blocks = y.chunks_mut(ROWS * width).zip(x.chunks(ROWS * width));
+            for_each(blocks, |(y, x)| {
+                forward(self, [x, weight, bias], y);
+            });
+        };
         // SAFETY: every row is of one task, which writes it whole.
         let y = unsafe { written(x.len(), write) };
         Ok((CpuStorage::F32(y), layout.shape().clone()))

@@ -6,8 +6,8 @@
 //! memory is done in one here.
 //!
 //! Loops are plain; `pulp` compiles them for the widest registers that the machine has and chooses at run time
-//! ([`registers`]). What is unsafe is in `step`, instructions that `pulp` does not have, and in `written`, memory
-//! that is not filled before it is written. Sums have a fixed order: results do not depend on the number of threads.
+//! ([`registers`]). Unsafe are instructions that `pulp` does not have (`step`), and results whose memory is not
+//! filled before they are written (`written`, and who uses it). Sums have a fixed order: results do not depend on the number of threads.
 
 pub(crate) mod affine;
 mod aligned;

@@ -113,27 +113,17 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
             Weights::Plain { weight, bias } => plain(weight, bias.as_ref(), x),
-            Weights::Packed(packed) => apply(packed, x, None, Then::Keep),
+            Weights::Packed(packed) => apply(packed, x, None),
             Weights::Frozen(frozen) if x.track_op() => {
                 expects(frozen.packed().inputs(), x)?;
                 frozen.apply(x)
             }
-            Weights::Frozen(frozen) => apply(frozen.packed(), x, None, Then::Keep),
+            Weights::Frozen(frozen) => apply(frozen.packed(), x, None),
         }
     }
 
-    /// `activation(forward(x))`.
-    pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        match (&self.weights, activation) {
-            (Weights::Packed(packed), Activation::QuickGelu) => {
-                apply(packed, x, None, Then::QuickGelu)
-            }
-            _ => activation.forward(&self.forward(x)?),
-        }
-    }
-
-    /// `onto + forward(before.forward_activated(x, activation))`, for `onto` `[…, O]`: both layers of an MLP. On the
-    /// processor, where they are packed, what lies between them is never held whole.
+    /// `onto + forward(activation(before(x)))`, for `onto` `[…, O]`: both layers of an MLP. On the processor, where they
+    /// are packed, what lies between them is not held whole.
     pub(crate) fn forward_after(
         &self,
         before: &Self,
@@ -146,16 +136,16 @@ impl Linear {
                 takes(before, x)?;
                 packed.apply_after(before, Then::QuickGelu, x, onto)
             }
-            _ => self.forward_onto(onto, &before.forward_activated(x, activation)?),
+            _ => self.forward_onto(onto, &activation.forward(&before.forward(x)?)?),
         }
     }
 
     /// `onto + forward(x)`, for `onto` `[…, O]`.
     pub fn forward_onto(&self, onto: &Tensor, x: &Tensor) -> Result<Tensor> {
         match &self.weights {
-            Weights::Packed(packed) => apply(packed, x, Some(onto), Then::Keep),
+            Weights::Packed(packed) => apply(packed, x, Some(onto)),
             Weights::Frozen(frozen) if !x.track_op() && !onto.track_op() => {
-                apply(frozen.packed(), x, Some(onto), Then::Keep)
+                apply(frozen.packed(), x, Some(onto))
             }
             Weights::Plain { .. } | Weights::Frozen(_) => onto + self.forward(x)?,
         }
@@ -178,9 +168,9 @@ fn takes(packed: &Packed, x: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn apply(packed: &Packed, x: &Tensor, onto: Option<&Tensor>, then: Then) -> Result<Tensor> {
+fn apply(packed: &Packed, x: &Tensor, onto: Option<&Tensor>) -> Result<Tensor> {
     takes(packed, x)?;
-    packed.apply(x, onto, then)
+    packed.apply(x, onto, Then::Keep)
 }
 
 fn plain(weight: &Tensor, bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {

@@ -72,16 +72,7 @@ impl Work for OfRows<'_> {
         let (weights, computed) = (block.weights, block.computed);
         let mut scratch = SCRATCH.take();
         for parts in groups(weights.inputs, computed) {
-            let group = room(
-                &mut scratch.group,
-                x.len(),
-                weights.inputs,
-                &parts,
-                computed,
-            );
-            for (r, row) in x.iter().enumerate() {
-                put(row, r, parts.start, group, computed);
-            }
+            let group = lay_out(x, &parts, &mut scratch.group, computed);
             block.multiply::<S, M, V>(simd, step, group, parts.start, &mut scratch.sums);
         }
         SCRATCH.set(scratch);
@@ -123,10 +114,7 @@ impl Work for OfLayer<'_> {
             sums,
         } = &mut scratch;
         let all = 0..before.inputs.div_ceil(part);
-        let tokens = room(tokens, x.len(), before.inputs, &all, computed);
-        for (r, row) in x.iter().enumerate() {
-            put(row, r, 0, tokens, computed);
-        }
+        let tokens = lay_out(x, &all, tokens, computed);
         hidden.resize(x.len() * part, MaybeUninit::uninit());
         for parts in groups(weights.inputs, computed) {
             let group = room(group, x.len(), weights.inputs, &parts, computed);
@@ -179,13 +167,23 @@ fn room<'a>(
     strips
 }
 
-/// Lays out row `r`, from part `first` on.
+/// Lays out some parts of rows.
 #[inline(always)]
-fn put(row: &[f32], r: usize, first: usize, strips: &mut [Strips], computed: Precision) {
-    let parts = row.chunks(computed.part()).skip(first);
-    for (strips, part) in strips.iter_mut().zip(parts) {
-        strips.put(r, part, computed);
+fn lay_out<'a>(
+    x: &[&[f32]],
+    parts: &Range<usize>,
+    strips: &'a mut Vec<Strips>,
+    computed: Precision,
+) -> &'a mut [Strips] {
+    let inputs = x.first().map_or(0, |row| row.len());
+    let strips = room(strips, x.len(), inputs, parts, computed);
+    for (r, row) in x.iter().enumerate() {
+        let parts = row.chunks(computed.part()).skip(parts.start);
+        for (strips, part) in strips.iter_mut().zip(parts) {
+            strips.put(r, part, computed);
+        }
     }
+    strips
 }
 
 impl Block<'_> {
